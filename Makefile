@@ -1,0 +1,50 @@
+# `make` lists what there is to do. Everything works on a fresh clone: the environment .venv is made when it is missing.
+
+BIN := .venv/bin
+PYTEST := $(BIN)/pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench docs format lint slow repeat
+
+help:
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)$$/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '  make %-8s %s\n' "$$name" "$$what"; done
+
+demo: $(BIN)/concerted ## watch a fleet at work while parts of it are killed (under a minute)
+	$(BIN)/concerted demo
+
+test: $(PYTEST) $(BIN)/concerted ## the fast tests (under a minute)
+	$(PYTEST)
+
+check: lint test slow repeat ## the whole truth: lint, types, imports, all tests, every Python found
+
+bench: $(BIN)/concerted ## measure what we claim, beside others, and report ratios
+	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+
+docs: $(PYTEST) $(BIN)/concerted ## run every code block of the README and the docs
+	$(PYTEST) tests/test_docs.py
+
+format: $(PYTEST) ## put the code into its one format and order of imports
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The parts of `check`.
+
+lint: $(PYTEST)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+slow: $(PYTEST) $(BIN)/concerted
+	$(PYTEST) -m "crash or seeds or e2e"
+
+# The order of a set must never decide an outcome; nor may the version of Python.
+repeat: $(PYTEST) $(BIN)/concerted
+	PYTHONHASHSEED=1 $(PYTEST) -q -m pure
+	PYTHONHASHSEED=2 $(PYTEST) -q -m pure
+	PYTHONHASHSEED=3 $(PYTEST) -q -m pure
+	tools/test-other-pythons
+
+$(PYTEST) $(BIN)/concerted:
+	python3 -m venv .venv
+	$(BIN)/pip install -q -c constraints.txt -e '.[test]'
