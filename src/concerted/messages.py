@@ -1,0 +1,288 @@
+"""What travels between a coordinator and its agents: the envelope, the requests, the replies.
+
+A *request* is a frozen struct whose class is its type (`RequestBid` travels as `REQUEST_BID`); whoever
+needs a type of their own uses `Custom`.  A request that is a *notice* expects no reply.  On every wire
+an envelope is one JSON object; its `payload` is the request without its type.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal, TypeVar
+
+import msgspec
+
+from concerted.errors import Invalid
+from concerted.values import AgentId, AgentStatus, Instant, Objective, RunId, Task, TaskId, encode
+
+__all__ = [
+    "ENVELOPE_BYTES",
+    "AnnounceAuction",
+    "AssumeLeadership",
+    "AuctionClosed",
+    "Beat",
+    "Bid",
+    "Bids",
+    "CancelTask",
+    "CheckProgress",
+    "Custom",
+    "DecomposeObjective",
+    "Envelope",
+    "ExecuteTask",
+    "FollowLeader",
+    "GetCapabilities",
+    "GetStatus",
+    "Reply",
+    "ReplyStatus",
+    "Request",
+    "RequestBid",
+    "RequestVote",
+    "decode_request",
+    "encode_request",
+    "request_type",
+]
+
+ENVELOPE_BYTES = 1 << 20  # the largest envelope on any wire, unless the configuration says otherwise
+
+ReplyStatus = Literal["ok", "refused", "failed", "timeout", "lost", "cancelled"]
+
+
+def _screaming(name: str) -> str:
+    """RequestBid -> REQUEST_BID, as the specification spells its message types."""
+    return "".join("_" + c if c.isupper() and i else c for i, c in enumerate(name)).upper()
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=_screaming):
+    """The root of everything a coordinator may say to an agent."""
+
+    notice: ClassVar[bool] = False  # a notice expects no reply
+
+
+class GetStatus(Request, frozen=True):
+    """How are you?  Answer: AgentStatus."""
+
+
+class GetCapabilities(Request, frozen=True):
+    """What can you do?  Answer: {capability: level 0..1}; the engine caches it."""
+
+
+class AnnounceAuction(Request, frozen=True):
+    """Notice: an auction has opened (the specification's announcement); bids are asked for separately."""
+
+    notice: ClassVar[bool] = True
+    auction: str
+    tasks: tuple[TaskId, ...]
+    closes_at: Instant
+
+
+class RequestBid(Request, frozen=True):
+    """What would you do these tasks for?  Answer: Bids, at most `max_bids` of them; none is a refusal."""
+
+    auction: str
+    tasks: tuple[Task, ...]
+    closes_at: Instant
+    max_bids: int = 32
+
+
+class AuctionClosed(Request, frozen=True):
+    """Notice: who won what.  awards: task -> winner; a bidder not named has lost."""
+
+    notice: ClassVar[bool] = True
+    auction: str
+    awards: dict[TaskId, AgentId]
+
+
+class ExecuteTask(Request, frozen=True):
+    """Do this task now.  Answer: the result, any JSON value.
+
+    epoch: that of the claim, strictly growing per task; a resource that keeps the highest it has seen
+    can refuse whoever held the task before.  lease_s: the claim is lost if no heartbeat renews it for
+    so long.  results: task -> result, of the tasks this one comes after.
+    """
+
+    task: Task
+    epoch: int
+    lease_s: float
+    results: dict[TaskId, Any] = {}
+
+
+class CancelTask(Request, frozen=True):
+    """Notice: stop working on this; a result would be refused."""
+
+    notice: ClassVar[bool] = True
+    task: TaskId
+    epoch: int
+    reason: str = ""
+
+
+class AssumeLeadership(Request, frozen=True):
+    """Lead these followers.  done: task -> result, finished under an earlier leader.  Answer: anything."""
+
+    term: int
+    followers: tuple[AgentId, ...]
+    objective: Objective
+    done: dict[TaskId, Any] = {}
+
+
+class FollowLeader(Request, frozen=True):
+    """Follow this leader; refuse whoever comes with a lower term.  Answer: anything."""
+
+    term: int
+    leader: AgentId
+    objective: Objective
+
+
+class DecomposeObjective(Request, frozen=True):
+    """To a leader: which tasks does this objective come to?  Answer: [Task]."""
+
+    term: int
+    objective: Objective
+
+
+class CheckProgress(Request, frozen=True):
+    """To a leader: this is where the tasks stand.  Answer: {task: agent} to assign the ready ones.
+
+    ready: tasks that may be assigned.  loads: agent -> tasks it holds now.  free: agent -> further
+    tasks it may be given.  capabilities: agent -> its levels; one not named is taken to be able.  An
+    agent without a say of its own assigns by capability and load.
+    """
+
+    term: int
+    ready: tuple[Task, ...]
+    loads: dict[AgentId, int]
+    free: dict[AgentId, int]
+    done: tuple[TaskId, ...] = ()
+    capabilities: dict[AgentId, dict[str, float]] = {}
+
+
+class RequestVote(Request, frozen=True):
+    """Would you accept this candidate?  Answer: {granted: bool, reason: str}."""
+
+    term: int
+    candidate: AgentId
+    question: str = ""
+
+
+class Custom(Request, frozen=True):
+    """A request of the user's own: `name` is its type on the wire."""
+
+    name: str
+    data: Any = None
+
+
+class Bid(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One agent's offer for one task.  cost in the unit of budgets, quality_score 0..1."""
+
+    task: TaskId
+    cost: float
+    estimated_duration_s: float
+    quality_score: float = 1.0
+
+
+class Bids(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent's answer to REQUEST_BID: its offers, what it can do, how busy it is (tasks held)."""
+
+    bids: tuple[Bid, ...] = ()
+    capabilities: dict[str, float] = {}
+    reliability: float = 1.0
+    load: float = 0.0
+    reason: str = ""
+
+
+class Envelope(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One message on its way, with every field of the specification's and what durability adds.
+
+    idempotency_key names the effect: the same key is the same command, however often it arrives.
+    epoch is the coordinator's for this coordination: an agent that has seen a higher one refuses.
+    """
+
+    id: str
+    type: str
+    destination: AgentId
+    payload: msgspec.Raw = msgspec.Raw(b"{}")
+    source: str = "coordinator"
+    timestamp: Instant = 0.0
+    version: str = "1.0"
+    category: Literal["system", "task", "user"] = "system"
+    priority: Literal["low", "medium", "high", "urgent"] = "high"
+    headers: dict[str, str] = {}
+    delivery_mode: Literal["at_most_once", "at_least_once", "exactly_once"] = "at_least_once"
+    processing_mode: Literal["sync", "async"] = "sync"
+    metadata: dict[str, Any] = {}
+    coordination_id: RunId | None = None
+    correlation_id: str | None = None
+    performative: str = "request"
+    idempotency_key: str = ""
+    epoch: int = 0
+    reply_by: Instant | None = None
+    lamport: int = 0
+    traceparent: str | None = None
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One agent's one answer to one command.
+
+    status: ok, refused (it said no), failed (it tried), timeout (the deadline came first), lost (the
+    agent is gone or its lease is), cancelled (nobody wants the answer any more).
+    """
+
+    agent: AgentId
+    status: ReplyStatus
+    value: Any = None
+    error: str | None = None
+    key: str = ""
+    epoch: int = 0
+    cached: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is a value to read."""
+        return self.status == "ok"
+
+
+class Beat(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An agent's heartbeat: its status and the keys of the commands it is at work on.
+
+    progress: key -> (step, of), of those whose function has said where it stands.
+    """
+
+    agent: AgentId
+    status: AgentStatus | None = None
+    running: tuple[str, ...] = ()
+    progress: dict[str, tuple[float, float]] = {}
+
+
+R = TypeVar("R", bound=Request)
+
+_BY_TYPE: dict[str, type[Request]] = {}
+
+
+def request_type(request: Request) -> str:
+    """Return the type under which a request travels: REQUEST_BID, or the name of a Custom one."""
+    if isinstance(request, Custom):
+        return request.name
+    return str(type(request).__struct_config__.tag)
+
+
+def encode_request(request: Request) -> bytes:
+    """Encode a request's payload (without its type) as canonical JSON."""
+    if isinstance(request, Custom):
+        return encode(request.data)
+    fields = {name: getattr(request, name) for name in request.__struct_fields__}
+    return encode(fields)
+
+
+def decode_request(type_name: str, payload: bytes) -> Request:
+    """Turn a wire type and payload back into a request; an unknown type becomes Custom.
+
+    Raises:
+        Invalid: the payload does not fit the type.
+    """
+    if not _BY_TYPE:
+        _BY_TYPE.update({str(kind.__struct_config__.tag): kind for kind in Request.__subclasses__()})
+    kind = _BY_TYPE.get(type_name)
+    try:
+        if kind is None or kind is Custom:
+            return Custom(name=type_name, data=msgspec.json.decode(payload))
+        return msgspec.json.decode(payload, type=kind)
+    except msgspec.MsgspecError as error:
+        raise Invalid(f"{type_name}: the payload does not fit: {error}") from error

@@ -1,0 +1,199 @@
+"""The nouns everybody shares: ids, instants, profiles, tasks, objectives, outcomes.
+
+All are frozen and have one JSON form.  Instants are seconds since the Unix epoch (UTC), lengths of
+time are seconds, levels and ratios are 0..1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Literal, NewType
+
+import msgspec
+
+__all__ = [
+    "AgentId",
+    "AgentState",
+    "AgentStatus",
+    "Instant",
+    "Metrics",
+    "Objective",
+    "Outcome",
+    "ParticipantResult",
+    "Profile",
+    "RunId",
+    "RunStatus",
+    "Task",
+    "TaskId",
+    "TaskResult",
+    "TaskStatus",
+    "digest",
+    "encode",
+    "is_name",
+]
+
+AgentId = NewType("AgentId", str)
+RunId = NewType("RunId", str)
+TaskId = NewType("TaskId", str)
+Instant = float
+
+NAME_BYTES = 200  # the longest id of anything
+
+AgentState = Literal["alive", "suspect", "gone"]
+RunStatus = Literal[
+    "queued", "initializing", "active", "completed", "failed", "cancelled", "timed_out", "parked"
+]  # fmt: skip
+TaskStatus = Literal["pending", "ready", "running", "done", "failed", "cancelled"]
+
+_encoder = msgspec.json.Encoder(order="deterministic")
+
+
+def encode(value: Any) -> bytes:
+    """Encode a value as canonical JSON: sorted keys, no spaces; equal values give equal bytes."""
+    return _encoder.encode(value)
+
+
+def digest(data: bytes) -> str:
+    """Name bytes by content: 16 hex digits of BLAKE2b, for keys and divergence checks."""
+    return hashlib.blake2b(data, digest_size=8).hexdigest()
+
+
+def is_name(text: str) -> bool:
+    """Say whether `text` may name something: 1..200 bytes, printable, no space at either end."""
+    return 0 < len(text.encode()) <= NAME_BYTES and text.isprintable() and text.strip() == text
+
+
+def _level(owner: str, what: str, level: float) -> None:
+    if not 0.0 <= level <= 1.0:
+        raise ValueError(f"{owner}: {what} is {level}; levels are 0..1")
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who an agent is and what it can do.
+
+    capabilities: any name -> level 0..1; `leadership`, `reliability`, `communication` and
+    `decision_making` are the ones that elections read.  capacity: tasks at once.  cost: price hint of
+    one task, in the unit of task budgets.  speed: 1.0 does a task in its nominal time, 2.0 in half.
+    """
+
+    id: AgentId
+    name: str = ""
+    capabilities: dict[str, float] = {}
+    capacity: int = 1
+    cost: float = 1.0
+    speed: float = 1.0
+    metadata: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        if not is_name(self.id):
+            raise ValueError(f"{self.id!r} cannot name an agent: 1..{NAME_BYTES} printable bytes, no outer spaces")
+        for capability, level in self.capabilities.items():
+            _level(f"agent {self.id}", f"capability {capability}", level)
+        if self.capacity < 1:
+            raise ValueError(f"agent {self.id}: capacity is {self.capacity}; it must be at least 1")
+        if not (self.cost >= 0 and self.speed > 0):
+            raise ValueError(f"agent {self.id}: cost must be at least 0 and speed above 0")
+
+
+class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent says of itself: the answer to GET_STATUS.  load and health are 0..1."""
+
+    id: AgentId
+    state: Literal["available", "busy", "unavailable"] = "available"
+    health: float = 1.0
+    load: float = 0.0
+    timestamp: Instant = 0.0
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One piece of work.
+
+    kind: which of an agent's task functions does it.  required_capabilities: name -> least level, a
+    hard floor.  max_budget: the most it may cost.  max_duration_s: one attempt's time limit, from its
+    claim.  deadline_s: seconds after the run's start by which it must be done.  retries: further
+    attempts after a failed one.  after: tasks that must be done first.  agent: who must do it, if
+    that is not for the strategy to choose.
+    """
+
+    id: TaskId
+    description: str = ""
+    kind: str = ""
+    payload: dict[str, Any] = {}
+    required_capabilities: dict[str, float] = {}
+    max_budget: float | None = None
+    max_duration_s: float | None = None
+    priority: int = 0
+    deadline_s: float | None = None
+    retries: int = 2
+    after: tuple[TaskId, ...] = ()
+    agent: AgentId | None = None
+    mandatory: bool = True
+
+    def __post_init__(self) -> None:
+        if not is_name(self.id):
+            raise ValueError(f"{self.id!r} cannot name a task: 1..{NAME_BYTES} printable bytes, no outer spaces")
+        for capability, level in self.required_capabilities.items():
+            _level(f"task {self.id}", f"required capability {capability}", level)
+        for what, length in (("max_duration", self.max_duration_s), ("deadline", self.deadline_s)):
+            if length is not None and not length > 0:
+                raise ValueError(f"task {self.id}: {what} is {length}; it must be above 0")
+        if self.retries < 0 or (self.max_budget is not None and not self.max_budget >= 0):
+            raise ValueError(f"task {self.id}: retries and budget must be at least 0")
+
+
+class Objective(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a run is for: a text, the tasks if they are known, or the name of what finds them.
+
+    decompose: `module:function` (objective -> list of tasks), called once through `run.do`.
+    """
+
+    description: str = ""
+    tasks: tuple[Task, ...] = ()
+    decompose: str | None = None
+    data: dict[str, Any] = {}
+
+
+class TaskResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How one task ended.  attempts counts claims; epoch is that of the accepted one."""
+
+    id: TaskId
+    status: TaskStatus
+    agent: AgentId | None = None
+    attempts: int = 0
+    epoch: int = 0
+    result: Any = None
+    error: str | None = None
+    started_at: Instant | None = None
+    ended_at: Instant | None = None
+
+
+class ParticipantResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What one agent contributed to a run."""
+
+    agent: AgentId
+    done: tuple[TaskId, ...] = ()
+    failed: tuple[TaskId, ...] = ()
+    role: str = ""
+
+
+class Metrics(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run took, counted by the engine.  waiting_s: phase -> seconds spent waiting in it."""
+
+    messages: int = 0
+    replies: int = 0
+    timeouts: int = 0
+    retries: int = 0
+    rounds: int = 0
+    wall_s: float = 0.0
+    waiting_s: dict[str, float] = {}
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What a strategy returns.  result: typed per strategy, of one JSON form."""
+
+    success: bool
+    result: Any = None
+    reason: str = ""
+    tasks: tuple[TaskResult, ...] = ()
+    participants: dict[AgentId, ParticipantResult] = {}
+    timed_out: bool = False
