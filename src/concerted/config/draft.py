@@ -1,0 +1,114 @@
+"""A plan as it is written, read into types but not yet checked: its entries, and where they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+import msgspec
+from msgspec import Meta
+
+from concerted.config.document import ListNode, MapNode, Node, ScalarNode, find, look
+from concerted.config.durations import Duration
+from concerted.config.problems import Place
+
+__all__ = ["MAX_AGENTS", "MAX_TASKS", "AgentEntry", "Draft", "ObjectiveEntry", "TaskEntry"]
+
+MAX_AGENTS = 100_000  # in one plan, counting what each `count` stands for
+MAX_TASKS = 100_000  # in one plan
+
+Level = Annotated[float, Meta(ge=0, le=1)]
+
+
+class AgentEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One item of `agents:` as it is written; with a count it stands for `id-1` .. `id-COUNT`."""
+
+    id: str
+    python: str | None = None
+    process: tuple[str, ...] | None = None
+    run: str | None = None
+    count: Annotated[int, Meta(ge=1, le=MAX_AGENTS)] | None = None
+    name: str = ""
+    capabilities: dict[str, Level] = {}
+    capacity: Annotated[int, Meta(ge=1)] = 1
+    cost: Annotated[float, Meta(ge=0)] = 1.0
+    speed: Annotated[float, Meta(gt=0)] = 1.0
+    metadata: dict[str, Any] = {}
+    env: dict[str, str] = {}
+    cwd: str | None = None
+
+    def ids(self) -> list[str]:
+        """Return the ids of the agents this stands for."""
+        return [self.id] if self.count is None else [f"{self.id}-{number}" for number in range(1, self.count + 1)]
+
+
+class TaskEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One item of `tasks:` as it is written."""
+
+    id: str
+    description: str = ""
+    kind: str = ""
+    payload: dict[str, Any] = {}
+    capabilities: dict[str, Level] = {}
+    budget: Annotated[float, Meta(ge=0)] | None = None
+    max_duration: Duration | None = None
+    priority: int = 0
+    deadline: Duration | None = None
+    retries: Annotated[int, Meta(ge=0, le=1000)] = 2
+    after: str | tuple[str, ...] = ()
+    agent: str | None = None
+    mandatory: bool = True
+
+    def waits_for(self) -> tuple[str, ...]:
+        """Return the tasks in `after`, each once."""
+        return (self.after,) if isinstance(self.after, str) else tuple(dict.fromkeys(self.after))
+
+
+class ObjectiveEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """`objective:` as it is written; a text in its place is the description."""
+
+    shorthand: ClassVar[str] = "description"
+
+    description: str = ""
+    decompose: str | None = None
+    data: dict[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What could be read of a plan.
+
+    agents, tasks: entries by their place in the file's lists, without those that have no readable id
+    and without fields that do not fit.  words: the `run:` lines that could be split, by the place of their agent.
+    """
+
+    root: Node
+    name: str | None
+    agents: Mapping[int, AgentEntry]
+    tasks: Mapping[int, TaskEntry]
+    objective: ObjectiveEntry
+    words: Mapping[int, tuple[str, ...]]
+
+    def at(self, *steps: str | int) -> tuple[Place, str]:
+        """Return where something stands, and its dotted path."""
+        return find(self.root, *steps)
+
+    def written(self, section: str) -> int:
+        """Return how many items a list of the file has, readable or not; -1 if it is no list."""
+        node = look(self.root, section)
+        return len(node.items) if isinstance(node, ListNode) else 0 if node is None else -1
+
+    def has(self, *steps: str | int) -> bool:
+        """Say whether something stands there, readable or not."""
+        return look(self.root, *steps) is not None
+
+    def task_ids(self) -> dict[str, None]:
+        """Return every task id that can be made out, also of tasks that have other faults, in order."""
+        named = (look(self.root, "tasks", i, "id") for i in range(self.written("tasks")))
+        return {node.text: None for node in named if isinstance(node, ScalarNode)}
+
+    def payload_keys(self) -> dict[str, None]:
+        """Return every key of any task's payload, in order."""
+        payloads = (look(self.root, "tasks", i, "payload") for i in range(self.written("tasks")))
+        return {key: None for node in payloads if isinstance(node, MapNode) for key in node.items}

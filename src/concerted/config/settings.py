@@ -1,0 +1,267 @@
+"""Every key of the configuration: the specification's, with its names and defaults, and the ones we add.
+
+    coordination:            store:
+      manager                  url, durability, snapshot_every, archive_after
+      strategies
+        leader_follower, consensus, auction, contract_net
+      synchronization
+      coalition
+      monitoring
+
+Each key says its unit and its meaning in its own annotation, where `concerted config` and the reference
+in docs/configuration.md find them.  Durations are seconds here and `300s`, `24h`, `100ms` in files.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+import msgspec
+from msgspec import Meta
+
+from concerted.config.durations import Duration, NonNegative, show_duration
+
+__all__ = [
+    "Auction",
+    "Coalition",
+    "Consensus",
+    "ContractNet",
+    "Coordination",
+    "Criteria",
+    "LeaderFollower",
+    "Manager",
+    "ManagerSettings",
+    "Monitoring",
+    "Settings",
+    "StoreSettings",
+    "Strategies",
+    "Synchronization",
+]
+
+Formula = Literal["sound", "specification"]
+
+
+# These two stand first because the classes below use them while the module is being read.
+def _key(unit: str, doc: str, **limits: Any) -> Meta:
+    """Describe a key: its unit, its meaning in one line, its limits."""
+    return Meta(description=doc, extra={"unit": unit}, **limits)
+
+
+def _shorter(short_s: float, long_s: float, short: str, long: str) -> None:
+    if not short_s < long_s:
+        raise ValueError(f"{short} ({show_duration(short_s)}) must be shorter than {long} ({show_duration(long_s)})")
+
+
+class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How the coordinator runs coordinations and watches agents."""
+
+    max_concurrent_coordinations: Annotated[
+        int, _key("runs", "Root runs active at once; the rest are queued", ge=1)
+    ] = 10
+    coordination_timeout: Annotated[Duration, _key("duration", "How long one coordination may take")] = 300.0
+    health_check_interval: Annotated[
+        Duration, _key("duration", "How often an agent that sends no heartbeats is asked for its status")
+    ] = 10.0
+    command_timeout: Annotated[
+        Duration, _key("duration", "How long an answer is waited for when a command names no deadline")
+    ] = 30.0
+    max_children: Annotated[int, _key("runs", "Child runs active at once, of all root runs together", ge=1)] = 100
+    max_queued: Annotated[int, _key("runs", "Root runs that may wait for a slot; one more is refused", ge=0)] = 1000
+    max_attempts: Annotated[
+        int, _key("attempts", "Takeovers in a row without progress, after which a run is parked", ge=1)
+    ] = 5
+    watchdog_timeout: Annotated[
+        Duration, _key("duration", "How long a strategy may compute without yielding before its run is parked")
+    ] = 5.0
+    idle_eviction: Annotated[
+        Duration, _key("duration", "How long a run stays in memory while nothing happens to it")
+    ] = 60.0
+    heartbeat_interval: Annotated[
+        Duration, _key("duration", "How often agents and coordinators say that they are alive and at work")
+    ] = 5.0
+    task_lease: Annotated[
+        Duration, _key("duration", "How long a claim on a task lives without a heartbeat from its holder")
+    ] = 30.0
+    redelivery_interval: Annotated[
+        Duration, _key("duration", "How long after it was sent an unacknowledged command is sent again, at first")
+    ] = 1.0
+    max_redelivery_interval: Annotated[
+        Duration, _key("duration", "The longest pause between two deliveries; the pauses double up to it")
+    ] = 30.0
+    breaker_failures: Annotated[
+        int, _key("failures", "Failures in a row after which an agent's circuit breaker opens", ge=1)
+    ] = 5
+    breaker_cooldown: Annotated[
+        Duration, _key("duration", "How long an open circuit breaker fails fast before it lets one probe through")
+    ] = 30.0
+    capability_ttl: Annotated[
+        NonNegative, _key("duration", "How long an agent's answer to GET_CAPABILITIES is believed")
+    ] = 300.0
+    max_envelope_bytes: Annotated[
+        int, _key("bytes", "The largest message on any wire; larger payloads go by reference", ge=4096, le=1 << 30)
+    ] = 1 << 20
+    max_open_commands: Annotated[
+        int, _key("commands", "Unanswered commands at once; beyond it new ones are refused as overload", ge=1)
+    ] = 100_000
+
+    def __post_init__(self) -> None:
+        _shorter(self.heartbeat_interval, self.task_lease, "heartbeat_interval", "task_lease")
+        if self.max_redelivery_interval < self.redelivery_interval:
+            raise ValueError(
+                f"max_redelivery_interval ({show_duration(self.max_redelivery_interval)}) must not be shorter than "
+                f"redelivery_interval ({show_duration(self.redelivery_interval)})"
+            )
+
+
+Manager = ManagerSettings
+
+
+class LeaderFollower(msgspec.Struct, frozen=True, kw_only=True):
+    """Strategy leader_follower: one agent is elected, decomposes and assigns."""
+
+    election_timeout: Annotated[Duration, _key("duration", "How long candidates may take to answer")] = 30.0
+    heartbeat_interval: Annotated[Duration, _key("duration", "How often the leader is asked whether it is there")] = 5.0
+    failover_threshold: Annotated[
+        int, _key("heartbeats", "Missed in a row, after which an agent is gone and a leader is replaced", ge=1)
+    ] = 3
+    progress_interval: Annotated[
+        Duration, _key("duration", "How often progress is checked when no event asks for it sooner")
+    ] = 5.0
+    mode: Annotated[
+        Formula, _key("", "The load's part of the score: 30 x (1 - load), or the specification's max(0, 30 - load %)")
+    ] = "sound"
+
+
+class Consensus(msgspec.Struct, frozen=True, kw_only=True):
+    """Strategy consensus: the agents agree on one decision."""
+
+    algorithm: Annotated[Literal["raft", "pbft", "paxos"], _key("", "The protocol by which agents agree")] = "raft"
+    election_timeout: Annotated[Duration, _key("duration", "How long a replica waits for a leader")] = 10.0
+    heartbeat_interval: Annotated[Duration, _key("duration", "How often a leader sends heartbeats to replicas")] = 2.0
+    log_replication_batch_size: Annotated[int, _key("entries", "The most log entries in one message", ge=1)] = 100
+    max_terms: Annotated[int, _key("terms", "Elections without a winner after which the run fails", ge=1)] = 5
+
+    def __post_init__(self) -> None:
+        _shorter(self.heartbeat_interval, self.election_timeout, "heartbeat_interval", "election_timeout")
+
+
+class Criteria(msgspec.Struct, frozen=True, kw_only=True):
+    """How much each criterion counts in the score of a bid or proposal; together 1."""
+
+    cost: Annotated[float, _key("share", "A low price", ge=0, le=1)] = 0.3
+    time: Annotated[float, _key("share", "A short estimated duration", ge=0, le=1)] = 0.25
+    quality: Annotated[float, _key("share", "A high promised quality", ge=0, le=1)] = 0.25
+    reliability: Annotated[float, _key("share", "A good record of the bidder", ge=0, le=1)] = 0.2
+
+    def __post_init__(self) -> None:
+        total = self.cost + self.time + self.quality + self.reliability
+        if abs(total - 1) > 1e-6:
+            raise ValueError(
+                f"cost + time + quality + reliability is {round(total, 6)}; these are shares of the score, "
+                "so they must add up to 1 (a criterion that does not count is 0)"
+            )
+
+
+class Auction(msgspec.Struct, frozen=True, kw_only=True):
+    """Strategy auction: tasks go to the best sealed bids."""
+
+    bidding_timeout: Annotated[Duration, _key("duration", "How long an auction takes bids, if not all came before")] = (
+        30.0
+    )
+    mode: Annotated[
+        Formula, _key("", "Score by evaluation_criteria with capability as a floor, or by the specification's formula")
+    ] = "sound"
+    award: Annotated[
+        Literal["optimal", "sequential"],
+        _key("", "The best one-to-one assignment of a round, or the best bid of one task after the other"),
+    ] = "optimal"
+    max_bids: Annotated[int, _key("bids", "The most bids of one agent in one round", ge=1)] = 32
+    evaluation_criteria: Criteria = Criteria()
+
+
+class ContractNet(msgspec.Struct, frozen=True, kw_only=True):
+    """Strategy contract_net: calls for proposals, negotiation, contracts."""
+
+    proposal_timeout: Annotated[Duration, _key("duration", "How long a call for proposals is open")] = 60.0
+    negotiation_rounds: Annotated[int, _key("rounds", "The most rounds of offer and counter-offer", ge=0)] = 5
+    contract_duration: Annotated[Duration, _key("duration", "How long a contract binds when it names no term")] = (
+        24 * 3600.0
+    )
+
+
+class Strategies(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of each strategy."""
+
+    leader_follower: LeaderFollower = LeaderFollower()
+    consensus: Consensus = Consensus()
+    auction: Auction = Auction()
+    contract_net: ContractNet = ContractNet()
+
+
+class Synchronization(msgspec.Struct, frozen=True, kw_only=True):
+    """Sync points and barriers."""
+
+    default_timeout: Annotated[
+        Duration, _key("duration", "How long a waiting call that names no timeout waits before it answers `pending`")
+    ] = 60.0
+    barrier_cleanup_delay: Annotated[
+        NonNegative, _key("duration", "How long a finished one-shot barrier stays readable")
+    ] = 60.0
+    sync_check_interval: Annotated[
+        Duration, _key("duration", "How often a condition that reads the time is looked at")
+    ] = 0.1
+    barrier_timeout: Annotated[Duration, _key("duration", "How long a barrier waits when it names no timeout")] = 300.0
+
+
+class Coalition(msgspec.Struct, frozen=True, kw_only=True):
+    """The forming of coalitions."""
+
+    max_coalition_size: Annotated[int, _key("agents", "The most members of one coalition", ge=1)] = 10
+    formation_timeout: Annotated[Duration, _key("duration", "How long forming a coalition may take")] = 120.0
+    profit_sharing_rounds: Annotated[int, _key("rounds", "The most rounds of bargaining over shares", ge=0)] = 10
+    stability_threshold: Annotated[
+        float, _key("0..1", "The least stability at which a coalition is formed", ge=0, le=1)
+    ] = 0.7
+
+
+class Monitoring(msgspec.Struct, frozen=True, kw_only=True):
+    """What is shown and counted besides the log, which is always written."""
+
+    metrics_collection: Annotated[bool, _key("", "Count messages, replies, timeouts and retries per run")] = True
+    coordination_logging: Annotated[bool, _key("", "Write a line for people at each step of a run")] = True
+    performance_tracking: Annotated[bool, _key("", "Measure where each run spends its time")] = True
+
+
+class Coordination(msgspec.Struct, frozen=True, kw_only=True):
+    """The specification's `coordination:`."""
+
+    manager: ManagerSettings = ManagerSettings()
+    strategies: Strategies = Strategies()
+    synchronization: Synchronization = Synchronization()
+    coalition: Coalition = Coalition()
+    monitoring: Monitoring = Monitoring()
+
+
+class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where everything is remembered.  In a file, a text in its place is the url."""
+
+    shorthand: ClassVar[str] = "url"
+
+    url: Annotated[str | None, _key("", "Where the log is kept: sqlite:///work.db")] = None
+    durability: Annotated[
+        Literal["full", "normal", "off"],
+        _key("", "What a power cut can cost: full nothing, normal the newest commits, off the whole file"),
+    ] = "full"
+    snapshot_every: Annotated[
+        int, _key("entries", "Log entries between two snapshots, which bound what reading the past costs", ge=100)
+    ] = 10_000
+    archive_after: Annotated[
+        Duration | None, _key("duration", "How long after its end a run is archived; null: only when told to")
+    ] = None
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole of a configuration file."""
+
+    coordination: Coordination = Coordination()
+    store: StoreSettings = StoreSettings()
