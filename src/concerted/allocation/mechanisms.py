@@ -1,0 +1,129 @@
+"""The rules by which a round of sealed offers is cleared: all at once, or one task after the other.
+
+optimal: as many tasks as can be are given out, those of a higher priority first; of all ways to do so, the one
+with the highest total score.  sequential: each task in turn goes to the best offer that is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from concerted.allocation.assignment import UNASSIGNED, assign
+from concerted.allocation.criteria import Offer
+from concerted.values import AgentId, Task, TaskId
+
+__all__ = ["Rule", "clear", "ranking"]
+
+UNIT = 1_000_000_000  # a score of 1 as an integer
+Rule = Literal["optimal", "sequential"]
+
+
+def clear(
+    tasks: Sequence[Task],
+    offers: Sequence[Offer],
+    scores: Sequence[float],
+    free: Mapping[AgentId, int],
+    rule: Rule = "optimal",
+) -> dict[TaskId, Offer]:
+    """Return task -> the offer that wins it; a task without a winner is left out.
+
+    scores: one per offer, below 0 for an inadmissible one.  free: agent -> how many tasks it may be given;
+    one not named gets none.  The order of the offers does not matter; that of the tasks matters under
+    `sequential` alone.
+
+    optimal: a task of higher priority is never left out for one of lower priority.  Of equally good ways,
+    the task of highest priority, then of smallest id, has the agent of smallest id.  See `assign` for the cost.
+    sequential: of offers with equal scores the cheaper, then the less loaded, then the smaller agent id wins.
+    """
+    best = _best_of_each(tasks, offers, scores, free)
+    return _optimal(tasks, best, free) if rule == "optimal" else _sequential(tasks, best, free)
+
+
+def ranking(offers: Sequence[Offer], scores: Sequence[float]) -> dict[TaskId, list[Offer]]:
+    """Return task -> its admissible offers, best first, one of each agent; ties as under `sequential`.
+
+    Tasks without an admissible offer are left out.  O(n log n).
+    """
+    by_task: dict[TaskId, list[_Scored]] = {}
+    for offer, score in zip(offers, scores, strict=True):
+        if score >= 0:
+            by_task.setdefault(offer.task, []).append((offer, score))
+    ranked: dict[TaskId, list[Offer]] = {}
+    for task, scored in by_task.items():
+        scored.sort(key=_preference)
+        ranked[task] = list({offer.agent: offer for offer, _ in reversed(scored)}.values())[::-1]
+    return ranked
+
+
+_Scored = tuple[Offer, float]
+
+
+def _best_of_each(
+    tasks: Sequence[Task], offers: Sequence[Offer], scores: Sequence[float], free: Mapping[AgentId, int]
+) -> dict[TaskId, dict[AgentId, _Scored]]:
+    """Return the admissible offers by task and agent; an agent that bids twice for one task is held to the better bid."""
+    best: dict[TaskId, dict[AgentId, _Scored]] = {task.id: {} for task in tasks}
+    for offer, score in zip(offers, scores, strict=True):
+        if not score >= 0 or free.get(offer.agent, 0) <= 0 or offer.task not in best:
+            continue
+        known = best[offer.task].get(offer.agent)
+        if known is None or _preference((offer, score)) < _preference(known):
+            best[offer.task][offer.agent] = (offer, score)
+    return best
+
+
+def _optimal(
+    tasks: Sequence[Task], best: Mapping[TaskId, Mapping[AgentId, _Scored]], free: Mapping[AgentId, int]
+) -> dict[TaskId, Offer]:
+    rows = sorted(tasks, key=lambda task: (-task.priority, task.id))
+    agents = sorted({agent for scored in best.values() for agent in scored})
+    columns = {agent: column for column, agent in enumerate(agents)}
+    worth = _worth_of_priorities(rows)
+    edges = [
+        [
+            (columns[agent], worth[task.priority] + round(score * UNIT))
+            for agent, (_, score) in sorted(best[task.id].items())
+        ]
+        for task in rows
+    ]
+    found = assign(edges, [free[agent] for agent in agents])
+    return {
+        task.id: best[task.id][agents[column]][0]
+        for task, column in zip(rows, found, strict=True)
+        if column != UNASSIGNED
+    }
+
+
+def _worth_of_priorities(rows: Sequence[Task]) -> dict[int, int]:
+    """Return priority -> what it is worth that such a task is given out at all.
+
+    One of a class is worth more than all of the lower classes with all scores together; integers of any
+    size, so this is exact.
+    """
+    worth: dict[int, int] = {}
+    below = len(rows) * UNIT  # more than all scores together
+    for priority in sorted({task.priority for task in rows}):
+        worth[priority] = below + 1
+        below += sum(task.priority == priority for task in rows) * worth[priority]
+    return worth
+
+
+def _sequential(
+    tasks: Sequence[Task], best: Mapping[TaskId, Mapping[AgentId, _Scored]], free: Mapping[AgentId, int]
+) -> dict[TaskId, Offer]:
+    won: dict[TaskId, Offer] = {}
+    room = dict(free)
+    for task in tasks:
+        left = [scored for agent, scored in best[task.id].items() if room[agent] > 0]
+        if left:
+            offer = min(left, key=_preference)[0]
+            won[task.id] = offer
+            room[offer.agent] -= 1
+    return won
+
+
+def _preference(scored: _Scored) -> tuple[float, float, float, AgentId, float, float]:
+    """Sort the best first; the last two decide only between two bids of one agent."""
+    offer, score = scored
+    return -score, offer.cost, offer.load, offer.agent, offer.duration_s, -offer.quality

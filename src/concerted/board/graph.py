@@ -1,0 +1,103 @@
+"""The graph of tasks: what may begin now, what can never begin, in which order to take what is ready.
+
+The one mutable thing of this room: a strategy's own, built anew in each replay from the same tasks and
+told the same endings, so it always comes to the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from concerted.config.graph import find_cycles
+from concerted.errors import Invalid
+from concerted.values import Task, TaskId
+
+__all__ = ["Graph"]
+
+
+class Graph:
+    """Tasks and what they come after.  unfinished: of how many it is not known how they end."""
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        """Read the graph; O(tasks log tasks + edges).
+
+        Raises:
+            Invalid: an id twice, an unknown id in `after`, a cycle; the message names all of them.
+        """
+        self._check(tasks)
+        urgent_first = sorted(tasks, key=_urgency)
+        self._rank = {task.id: rank for rank, task in enumerate(urgent_first)}
+        self._missing = {task.id: len(set(task.after)) for task in urgent_first}
+        self._dependents: dict[TaskId, list[TaskId]] = {task.id: [] for task in urgent_first}
+        for task in urgent_first:
+            for before in dict.fromkeys(task.after):
+                self._dependents[before].append(task.id)
+        self._over: set[TaskId] = set()
+
+    @property
+    def unfinished(self) -> int:
+        """How many tasks are neither done nor failed."""
+        return len(self._rank) - len(self._over)
+
+    def start(self) -> list[TaskId]:
+        """Return the tasks that come after nothing, most urgent first."""
+        return [task for task, missing in self._missing.items() if missing == 0]
+
+    def done(self, task: TaskId) -> list[TaskId]:
+        """Take note that a task is done; return those that may begin now, most urgent first.
+
+        O(dependents).  Done twice is done once.
+        """
+        if task in self._over:
+            return []
+        self._over.add(task)
+        free = []
+        for dependent in self._dependents[task]:
+            self._missing[dependent] -= 1
+            if self._missing[dependent] == 0 and dependent not in self._over:
+                free.append(dependent)
+        return free
+
+    def failed(self, task: TaskId) -> list[tuple[TaskId, str]]:
+        """Take note that a task will not be done; return all that never can be now, each with the reason.
+
+        In order of distance, then urgency.  O(edges behind the task).
+        """
+        if task in self._over:
+            return []
+        self._over.add(task)
+        doomed: list[tuple[TaskId, str]] = []
+        front = [task]
+        for cause in front:  # grows while we go through it
+            way = "" if cause == task else f" by way of {cause}"
+            for dependent in self._dependents[cause]:
+                if dependent not in self._over:
+                    self._over.add(dependent)
+                    front.append(dependent)
+                    doomed.append((dependent, f"it comes after {task}{way}, and {task} was not done"))
+        return doomed
+
+    def order(self, tasks: Iterable[TaskId]) -> list[TaskId]:
+        """Sort tasks: highest priority, then earliest deadline, then id."""
+        return sorted(tasks, key=self._rank.__getitem__)
+
+    @staticmethod
+    def _check(tasks: Sequence[Task]) -> None:
+        problems: list[str] = []
+        known: set[TaskId] = set()
+        for task in tasks:
+            if task.id in known:
+                problems.append(f"there are two tasks {task.id!r}; ids are unique")
+            known.add(task.id)
+        for task in tasks:
+            unknown = [repr(before) for before in task.after if before not in known]
+            if unknown:
+                problems.append(f"task {task.id!r} comes after {', '.join(unknown)}, which nobody has named")
+        for cycle in find_cycles({task.id: task.after for task in tasks}):
+            problems.append(f"tasks wait for each other in a circle: {' -> '.join([*cycle, cycle[0]])}")
+        if problems:
+            raise Invalid("; ".join(problems), problems=problems)
+
+
+def _urgency(task: Task) -> tuple[int, float, TaskId]:
+    return (-task.priority, float("inf") if task.deadline_s is None else task.deadline_s, task.id)

@@ -1,0 +1,1 @@
+"""Who makes it happen: the coordinator, the deterministic loop, the runs, the agents they reach."""

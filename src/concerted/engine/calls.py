@@ -1,0 +1,95 @@
+"""What a run has asked of the world and not been answered yet, and what it wants done after a commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from concerted.messages import Reply, Request, encode_request, request_type
+from concerted.values import AgentId, Instant, Objective, RunId, TaskId, digest
+
+__all__ = ["Call", "Close", "Effect", "Inform", "Parcel", "Send", "StartChild", "StartWork", "StopChild"]
+
+
+class Parcel:
+    """A request with its wire form, encoded once however many agents it goes to."""
+
+    __slots__ = ("digest", "payload", "request", "type")
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.type = request_type(request)
+        self.payload = encode_request(request)
+        self.digest = digest(self.type.encode() + b"\0" + self.payload)
+
+
+@dataclass(slots=True)
+class Call:
+    """One open command.  number: counted from 1 in each run; done: takes the one reply."""
+
+    number: int
+    agent: AgentId
+    parcel: Parcel
+    done: Callable[[Reply], None]
+    reply_by: Instant | None = None
+    task: TaskId | None = None
+    epoch: int = 0
+    lease_s: float | None = None
+    since: Instant = 0.0
+
+
+@dataclass(slots=True, frozen=True)
+class Send:
+    """Deliver a command, at least once, under its key."""
+
+    call: Call
+
+
+@dataclass(slots=True, frozen=True)
+class Inform:
+    """Deliver a notice with the next batch; nothing comes back."""
+
+    agents: Sequence[AgentId]
+    parcel: Parcel
+
+
+@dataclass(slots=True, frozen=True)
+class Close:
+    """Stop delivering a command: nobody waits for its answer any more."""
+
+    call: Call
+    why: Literal["timeout", "cancelled", "expired", "lost", "over"]
+
+
+@dataclass(slots=True, frozen=True)
+class StartChild:
+    """Start a child run; its creation was written with the parent's rows."""
+
+    number: int
+    run: RunId
+    strategy: str
+    objective: Objective
+    agents: Sequence[AgentId] | None
+    options: Mapping[str, Any]
+
+
+@dataclass(slots=True, frozen=True)
+class StopChild:
+    """Call a child run off: its parent no longer waits for it."""
+
+    run: RunId
+    reason: str
+
+
+@dataclass(slots=True, frozen=True)
+class StartWork:
+    """Run a local effect (`inline`) or a computation (on a worker thread) and record what it gives."""
+
+    number: int
+    name: str
+    fn: Callable[[], Any]
+    inline: bool
+
+
+Effect = Send | Inform | Close | StartChild | StopChild | StartWork

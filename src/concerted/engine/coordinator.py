@@ -1,0 +1,263 @@
+"""The coordinator: it takes runs in, brings agents and strategies together, and answers when it is written.
+
+It owns one of each: rounds (apply and write), performer (act after the commit), outbox (deliver until
+answered), roster (who is here), slots (how many at once), watchdog.  It reads no world but through its
+ports, so the simulator runs this very class.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from concerted.config.plan import AgentSpec
+from concerted.config.settings import Coordination
+from concerted.engine.asking import Asker
+from concerted.engine.late import Latecomers
+from concerted.engine.outbox import Outbox
+from concerted.engine.participants import Participants
+from concerted.engine.performer import Performer, child_ended, unreachable
+from concerted.engine.roster import Roster
+from concerted.engine.rounds import Active, Rounds
+from concerted.engine.runs import Charter, Coordinate, Input, Instance
+from concerted.engine.sleepers import Sleepers
+from concerted.engine.slots import Slots
+from concerted.engine.takeover import revive, take_over
+from concerted.engine.watchdog import BlackBox, Watchdog
+from concerted.errors import ConcertedError, NotFound, WrongPhase
+from concerted.ports.clock import Clock
+from concerted.ports.link import Link
+from concerted.ports.store import RunRecord, Store
+from concerted.values import Instant, Outcome, RunId, encode
+
+__all__ = ["Coordinator", "World"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """All that a coordinator is given.
+
+    strategies: name -> its `coordinate`; raises NotFound.  open_link: makes the link that a spec
+    describes.  black_box: where the executing run is noted.  threads: whether work may use threads
+    (the simulator says no).
+    """
+
+    store: Store
+    clock: Clock
+    strategies: Callable[[str], Coordinate]
+    open_link: Callable[[AgentSpec], Link]
+    config: Coordination = field(default_factory=Coordination)
+    node: str = field(default_factory=lambda: f"{os.getpid()}-{os.urandom(4).hex()}")
+    black_box: Path | None = None
+    threads: bool = True
+
+
+class Coordinator:
+    """One coordinator over one store.  `async with Coordinator(world) as coordinator: ...`."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.store = world.store
+        self.clock = world.clock
+        self.config = world.config
+        self.threads = world.threads
+        self.max_bytes = world.config.manager.max_envelope_bytes
+        self.pid = os.getpid()
+        self.loop = asyncio.get_running_loop()
+        self.failed: ConcertedError | None = None
+        self.box = BlackBox(world.black_box)
+        self.watchdog = Watchdog(world.config.manager.watchdog_timeout, self.box)
+        self.performer = Performer(self)
+        self.rounds = Rounds(world.store, world.clock, self.performer, self.watchdog)
+        self.roster = Roster(self)
+        self.outbox = Outbox(self.loop, self.roster, world.config.manager)
+        self.asker = Asker(self)
+        self.participants = Participants(self)
+        self.sleepers = Sleepers(self)
+        self.latecomers = Latecomers(self)
+        self.slots = Slots(world.config.manager, self._start)
+        self.foreign: dict[RunId, str] = {}  # unfinished runs whose strategy this process does not have, and why
+        self._waiters: dict[RunId, list[asyncio.Future[None]]] = {}
+        self._errands: set[asyncio.Task[None]] = set()
+        self._tick: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    async def __aenter__(self) -> Coordinator:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def start(self) -> None:
+        """Take over what is unfinished and begin."""
+        if self.world.threads:
+            self.watchdog.start()
+        await take_over(self)
+        self._look_round()
+
+    async def close(self, reason: str = "the coordinator is closing") -> None:
+        """Write what is in hand, stop the agents' links, leave unfinished runs to the next owner.  Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        if not self.rounds.stopped:
+            await self.rounds.quiet()
+        self._stop()
+        await self.roster.close(reason)
+        await self.store.close()
+
+    def _stop(self) -> None:
+        if self._tick is not None:
+            self._tick.cancel()
+        self.sleepers.stop()
+        for errand in self._errands:
+            errand.cancel()
+        self.rounds.stop()
+        self.outbox.stop()
+        self.performer.stop()
+        self.watchdog.stop()
+
+    def give_up(self, error: ConcertedError) -> None:
+        """Go on with nothing: the outcome of a commit is unknown.  Whoever waits is told what to do."""
+        self.failed = unreachable(error)
+        self._stop()
+        for waiters in self._waiters.values():
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_exception(self.failed)
+        self._waiters.clear()
+
+    # runs
+
+    def create(self, run: RunId, charter: Charter, at: Instant) -> Active:
+        """Bring a new run to life; its first rows are written with the round that is coming."""
+        instance = Instance(run, charter, at)
+        try:
+            instance.begin(self.world.strategies(charter.strategy))
+        except NotFound as error:  # a child's; the door looks before it creates a root run
+            instance.begin(_unknown(error))
+        active = Active(instance, epoch=1, is_new=True)
+        self.rounds.live[run] = active
+        self.rounds.post(active, Input("run.created", at, data=encode(charter)))
+        self.slots.enter(active)
+        return active
+
+    def _start(self, active: Active) -> None:
+        """Give a run its slot: from now on its time runs."""
+        now = self.clock.now()
+        timeout_s = active.instance.charter.timeout_s
+        limit = float(active.instance.config.manager.coordination_timeout) if timeout_s is None else timeout_s
+        data = encode({"node": self.world.node, "epoch": active.epoch, "deadline_at": now + limit})
+        self.rounds.post(active, Input("run.started", now, data=data))
+
+    def stop_child(self, run: RunId, reason: str) -> None:
+        """Call off a child whose parent no longer waits."""
+        active = self.rounds.live.get(run)
+        if active is not None:
+            data = encode({"by": active.instance.charter.parent, "reason": reason})
+            self.rounds.post(active, Input("cancel.requested", self.clock.now(), data=data))
+
+    def run_ended(self, active: Active) -> None:
+        """Tell whoever waits for this run."""
+        instance = active.instance
+        self.slots.leave(active)
+        self.latecomers.run_ended(active)
+        self._wake_waiters(active.id)
+        ending, parent = instance.ending, instance.charter.parent
+        if parent is not None and ending is not None and ending.status != "parked":
+            data = child_ended(active.id, ending.status, ending.data.get("outcome"), ending.data.get("error"))
+            self.tell_parent(parent, active.id, data)
+
+    def tell_parent(self, parent: RunId, child: RunId, data: bytes) -> None:
+        """Give a parent the outcome of its child, waking it if it sleeps."""
+        number = child.rsplit("/", 1)[1]
+        self.errand(self.sleepers.post(parent, Input("child.ended", self.clock.now(), ref=number, data=data)))
+
+    def run_over(self, run: RunId) -> None:
+        """Tell whoever waits for a run that was ended from outside."""
+        self._wake_waiters(run)
+
+    async def unpark(self, run: RunId) -> None:
+        """Replay a run that was parked and let it go on."""
+        record = await self.store.get(RunRecord, run)
+        if record is not None and run not in self.rounds.live:
+            await revive(self, record, adopted=True)
+            self.rounds.touch(self.rounds.live[run])
+
+    def run_fenced(self, active: Active) -> None:
+        """Let go of a run that another process has taken over."""
+        self.slots.leave(active)
+        self._wake_waiters(active.id)
+
+    def _wake_waiters(self, run: RunId) -> None:
+        for waiter in self._waiters.pop(run, []):
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def ended(self, run: RunId, wait_s: float) -> bool:
+        """Wait at most `wait_s` for a run to leave this coordinator's hands (ended, parked or taken over)."""
+        if run not in self.rounds.live and run not in self.sleepers.dormant:
+            return True
+        self.check()
+        waiter: asyncio.Future[None] = self.loop.create_future()
+        self._waiters.setdefault(run, []).append(waiter)
+        try:
+            await asyncio.wait_for(waiter, wait_s)
+        except TimeoutError:
+            return False
+        finally:
+            if waiter in self._waiters.get(run, []):
+                self._waiters[run].remove(waiter)
+        return True
+
+    # housekeeping
+
+    def check(self) -> None:
+        """See whether this coordinator is in a state to do anything.
+
+        Raises:
+            Unreachable: the store has failed.  WrongPhase: it is closed.
+        """
+        if self.failed is not None:
+            raise self.failed
+        if self._closed:
+            raise WrongPhase("this coordinator is closed; open another")
+
+    def errand(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a small coroutine beside everything else; it is cancelled when the coordinator stops."""
+        task = self.loop.create_task(work)
+        self._errands.add(task)
+        task.add_done_callback(self._errand_over)
+
+    def _errand_over(self, task: asyncio.Task[None]) -> None:
+        self._errands.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, ConcertedError):  # else whoever must know of it has been told
+            self.loop.call_exception_handler({"message": "an errand failed", "exception": error, "task": task})
+
+    def _look_round(self) -> None:
+        """Every heartbeat: look at the agents, renew the node's lease, evict what is idle."""
+        self._tick = self.loop.call_later(self.config.manager.heartbeat_interval, self._look_round)
+        self.roster.look()
+        self.errand(self._renew())
+
+    async def _renew(self) -> None:
+        interval = float(self.config.manager.heartbeat_interval)
+        if not await self.store.beat(self.world.node, 3 * interval):
+            self.give_up(ConcertedError("this node's lease was lost; its runs have been adopted elsewhere"))
+            return
+        await self.sleepers.evict_idle()
+
+
+def _unknown(error: NotFound) -> Coordinate:
+    """Make the strategy of a run whose strategy is not known here: it fails, saying so."""
+
+    async def coordinate(_: object) -> Outcome:
+        raise error
+
+    return coordinate

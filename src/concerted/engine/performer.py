@@ -1,0 +1,260 @@
+"""What is done after a commit, and only then: commands delivered, children started, effects run.
+
+Implements `rounds.Stage`.  Everything here may be repeated after a crash; the keys make it harmless.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import traceback
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from concerted.engine.calls import Call, Close, Effect, Inform, Send, StartChild, StartWork, StopChild
+from concerted.engine.outbox import Sent
+from concerted.engine.rounds import Active
+from concerted.engine.runs import Charter, Input
+from concerted.errors import ConcertedError, Unreachable
+from concerted.kinds import run_stream
+from concerted.messages import Envelope, GetCapabilities, Reply, request_type
+from concerted.ports.store import Row
+from concerted.values import Outcome, RunId, encode
+
+if TYPE_CHECKING:
+    from concerted.engine.coordinator import Coordinator
+
+__all__ = ["Performer", "child_ended", "key_of", "parse_key", "unreachable"]
+
+CAPABILITIES = request_type(GetCapabilities())
+CLOSED_CLAIMS = 10_000  # claims that are over, remembered per run to tell a refused result from a late reply
+
+
+def key_of(run: RunId, call: Call) -> str:
+    """Return the idempotency key of a command: run / number / digest of type and payload."""
+    return f"{run}/{call.number}/{call.parcel.digest}"
+
+
+def parse_key(key: str) -> tuple[RunId, int] | None:
+    """Return the run and the number that a key names, None if it names none."""
+    parts = key.rsplit("/", 2)
+    if len(parts) != 3 or not parts[1].isdigit():
+        return None
+    return RunId(parts[0]), int(parts[1])
+
+
+class Performer:
+    """Acts for one coordinator."""
+
+    def __init__(self, coordinator: Coordinator) -> None:
+        self._of = coordinator
+        self._works: set[asyncio.Task[None]] = set()
+        self._thread_slots = asyncio.Semaphore(2)
+
+    def born(self, parent: Active, effects: Sequence[Effect]) -> list[Active]:
+        """Create the children that these effects start; their first rows go with their parent's."""
+        live = self._of.rounds.live
+        return [self._child(parent, each) for each in effects if isinstance(each, StartChild) and each.run not in live]
+
+    def _child(self, parent: Active, effect: StartChild) -> Active:
+        instance = parent.instance
+        named = instance.agents.values() if effect.agents is None else [
+            instance.agents[agent] for agent in effect.agents if agent in instance.agents
+        ]  # fmt: skip
+        charter = Charter(
+            strategy=effect.strategy,
+            objective=effect.objective,
+            agents=tuple(named),
+            open=instance.charter.open and effect.agents is None,
+            options=dict(effect.options),
+            parent=parent.id,
+            root=instance.charter.root,
+            plan=instance.charter.plan,
+            config=instance.config,
+            timeout_s=None if instance.deadline_at is None else max(0.001, instance.deadline_at - instance.now),
+        )
+        return self._of.create(effect.run, charter, instance.now)
+
+    def perform(self, done: Sequence[tuple[Active, list[Effect]]]) -> None:
+        """Act upon what is written now; commands to one agent leave as one batch."""
+        batch: list[Sent] = []
+        notices: list[Envelope] = []
+        for active, effects in done:
+            for effect in effects:
+                match effect:
+                    case Send(call):
+                        if call.number in active.instance.calls and not self._known(active, call):
+                            batch.append(self._sent(active, call))
+                    case Inform(agents, parcel):
+                        notices += [self._envelope(active, agent, parcel.type, parcel.payload) for agent in agents]
+                    case Close():
+                        self._close(active, effect)
+                    case StartWork():
+                        self._start(active, effect)
+                    case StopChild(run, reason):
+                        self._of.stop_child(run, reason)
+                    case StartChild():
+                        pass  # born with its parent's rows, or found again by a takeover
+        if batch or notices:
+            self._of.outbox.send(batch, notices)
+
+    def ended(self, active: Active) -> None:
+        """Tell whoever waits: the parent, the callers, the queue for slots."""
+        self._of.run_ended(active)
+
+    def fenced(self, active: Active) -> None:
+        """Let go: another process has the run now."""
+        self._of.run_fenced(active)
+
+    def store_failed(self, error: ConcertedError) -> None:
+        """Give everything up: the outcome of a commit is unknown."""
+        self._of.give_up(error)
+
+    # commands
+
+    def _envelope(self, active: Active, agent: Any, type_name: str, payload: bytes) -> Envelope:
+        return Envelope(
+            id=self._of.asker.next_message_id(),
+            type=type_name,
+            destination=agent,
+            payload=msgspec.Raw(payload),
+            timestamp=active.instance.now,
+            coordination_id=active.id,
+            performative="inform",
+            delivery_mode="at_most_once",
+            epoch=active.epoch,
+        )
+
+    def _sent(self, active: Active, call: Call) -> Sent:
+        key = key_of(active.id, call)
+        envelope = Envelope(
+            id=self._of.asker.next_message_id(),
+            type=call.parcel.type,
+            destination=call.agent,
+            payload=msgspec.Raw(call.parcel.payload),
+            timestamp=active.instance.now,
+            category="task" if call.task else "system",
+            coordination_id=active.id,
+            idempotency_key=key,
+            epoch=active.epoch,
+            reply_by=call.reply_by,
+        )
+
+        def take(reply: Reply) -> None:
+            if call.parcel.type == CAPABILITIES and reply.ok:
+                self._of.roster.learn(call.agent, reply.value)
+            self._of.rounds.post(active, _reply_input(reply, call, self._of.clock.now(), self._of.max_bytes))
+
+        if call.lease_s is None:
+            return Sent(envelope, take)
+
+        def expired() -> None:
+            data = encode({"task": call.task, "epoch": call.epoch})
+            now = self._of.clock.now()
+            self._of.rounds.post(active, Input("lease.expired", now, call.agent, str(call.number), data))
+
+        return Sent(envelope, take, lease_s=call.lease_s, expired=expired)
+
+    def _known(self, active: Active, call: Call) -> bool:
+        """Answer GET_CAPABILITIES from what the agent said lately."""
+        if call.parcel.type != CAPABILITIES:
+            return False
+        answer = self._of.roster.known_answer(call.agent)
+        if answer is None:
+            return False
+        reply = Reply(agent=call.agent, status="ok", value=answer, cached=True)
+        self._of.rounds.post(active, _reply_input(reply, call, self._of.clock.now(), self._of.max_bytes))
+        return True
+
+    def _close(self, active: Active, effect: Close) -> None:
+        call = effect.call
+        self._of.outbox.close(key_of(active.id, call))
+        if effect.why == "timeout":
+            self._of.roster.timed_out(call.agent)
+        if call.task is not None and effect.why != "over" and len(active.closed) < CLOSED_CLAIMS:
+            active.closed[call.number] = (call.task, call.epoch)
+
+    def late(self, active: Active, number: int, reply: Reply) -> None:
+        """Keep an answer that came too late as evidence."""
+        self._of.rounds.late(active, self.late_row(active.id, number, reply, active))
+
+    def late_row(self, run: RunId, number: int, reply: Reply, active: Active | None = None) -> Row:
+        """Build the row of an answer that came too late: a refused result if its claim is over, else a late reply."""
+        claim = active.closed.get(number) if active is not None else None
+        data: dict[str, Any] = {"status": reply.status, "value": reply.value, "error": reply.error}
+        kind = "reply.late"
+        if claim is not None and active is not None:
+            kind = "result.refused"
+            task, epoch = claim
+            data = {"task": task, "epoch": epoch, "current_epoch": active.instance.epochs.get(task, 0), **data}
+        return Row(
+            stream=run_stream(run),
+            at=self._of.clock.now(),
+            kind=kind,
+            agent=reply.agent,
+            ref=str(number),
+            data=encode(data),
+        )
+
+    # the process's own work
+
+    def _start(self, active: Active, effect: StartWork) -> None:
+        task = asyncio.get_running_loop().create_task(self._work(active, effect))
+        self._works.add(task)
+        task.add_done_callback(self._works.discard)
+
+    async def _work(self, active: Active, effect: StartWork) -> None:
+        try:
+            if not effect.inline and self._of.threads:
+                async with self._thread_slots:
+                    value = await asyncio.to_thread(effect.fn)
+            else:
+                value = effect.fn()
+                if inspect.isawaitable(value):
+                    value = await value
+            data = encode({"name": effect.name, "value": value})
+        except Exception as error:  # the user's function; what it raised is the result
+            trace = "".join(traceback.format_exception(error))[-4000:]
+            data = encode({"name": effect.name, "error": f"{type(error).__name__}: {error}", "traceback": trace})
+        if active.id in self._of.rounds.live:
+            self._of.rounds.post(
+                active, Input("effect.recorded", self._of.clock.now(), ref=str(effect.number), data=data)
+            )
+
+    def stop(self) -> None:
+        """Let go of what is still working."""
+        for task in self._works:
+            task.cancel()
+
+
+def _reply_input(reply: Reply, call: Call, at: float, max_bytes: int) -> Input:
+    """Turn a reply into the input that is written; one that has no JSON form or is too large has failed."""
+    answer: dict[str, Any] = {"status": reply.status, "value": reply.value}
+    if reply.error is not None:
+        answer["error"] = reply.error
+    if reply.cached:
+        answer["cached"] = True
+    try:
+        data = encode(answer)
+    except (TypeError, ValueError, msgspec.MsgspecError) as error:
+        data = encode({"status": "failed", "value": None, "error": f"the answer has no JSON form: {error}"})
+    if len(data) > max_bytes:
+        told = f"the answer has {len(data)} bytes, over manager.max_envelope_bytes ({max_bytes}); pass a reference"
+        data = encode({"status": "failed", "value": None, "error": told})
+    return Input("reply.received", at, call.agent, str(call.number), data)
+
+
+def child_ended(run: RunId, status: str, outcome: Outcome | dict[str, Any] | None, error: Any) -> bytes:
+    """Return the data of `child.ended`."""
+    return encode({"run": run, "status": status, "outcome": outcome, "error": error})
+
+
+def unreachable(error: ConcertedError) -> Unreachable:
+    """Say what to do when the store has failed."""
+    return Unreachable(
+        f"the store failed and everything in doubt was given up: {error.message}. What was acknowledged is safe; "
+        "mend the cause and start again, and the unfinished runs go on",
+        cause=error.code,
+    )

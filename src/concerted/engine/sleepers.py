@@ -1,0 +1,95 @@
+"""Idle runs: let go from memory, woken by their next timer or input."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+from concerted.engine.rounds import Active
+from concerted.engine.runs import Input
+from concerted.engine.takeover import revive
+from concerted.errors import NotFound, WrongPhase
+from concerted.ports.store import RunRecord
+from concerted.values import RunId
+
+if TYPE_CHECKING:
+    from concerted.engine.coordinator import Coordinator
+
+__all__ = ["Sleepers"]
+
+
+class Sleepers:
+    """The evicted runs of one coordinator."""
+
+    def __init__(self, coordinator: Coordinator) -> None:
+        self._of = coordinator
+        self.dormant: dict[RunId, RunRecord] = {}
+        self._alarms: dict[RunId, asyncio.TimerHandle] = {}
+
+    def stop(self) -> None:
+        """Wake nobody any more."""
+        for alarm in self._alarms.values():
+            alarm.cancel()
+
+    async def evict_idle(self) -> None:
+        """Evict every run to which nothing has happened for `manager.idle_eviction`."""
+        idle_since = self._of.clock.now() - float(self._of.config.manager.idle_eviction)
+        for active in list(self._of.rounds.live.values()):
+            if active.touched_at < idle_since and _is_idle(active):
+                record = await self._of.store.get(RunRecord, active.id)
+                if record is not None and _is_idle(active):
+                    self.evict(active, record)
+
+    async def reach(self, run: RunId) -> Active:
+        """Return a run that is going on, waking it if it has been evicted.
+
+        Raises:
+            NotFound, WrongPhase: there is none, or it is over.
+        """
+        self._of.check()
+        active = self._of.rounds.live.get(run)
+        if active is not None:
+            return active
+        record = self.dormant.get(run)
+        if record is not None:
+            alarm = self._alarms.pop(run, None)
+            if alarm is not None:
+                alarm.cancel()
+            return await revive(self._of, record)
+        found = await self._of.store.get(RunRecord, run)
+        if found is None:
+            raise NotFound(f"there is no run {run!r}; `concerted status --all` lists them", run=run)
+        raise WrongPhase(f"run {run} is {found.status}", run=run, status=found.status)
+
+    async def post(self, run: RunId, given: Input) -> None:
+        """Give a run an input, waking it if it sleeps; one that is over needs none."""
+        with contextlib.suppress(NotFound, WrongPhase):  # it ended in the meantime
+            self._of.rounds.post(await self.reach(run), given)
+
+    def evict(self, active: Active, record: RunRecord) -> None:
+        """Let an idle run go from memory; its next timer or input brings it back."""
+        due = active.instance.loop.next_due()
+        self._of.rounds.forget(active)
+        self.dormant[active.id] = record
+        if due is not None:
+            delay = max(0.0, due[0] - self._of.clock.now())
+            self._alarms[active.id] = self._of.loop.call_later(delay, self._alarm, active.id)
+
+    def _alarm(self, run: RunId) -> None:
+        self._alarms.pop(run, None)
+        self._of.errand(self._awaken(run))
+
+    async def _awaken(self, run: RunId) -> None:
+        if run in self.dormant:
+            self._of.rounds.touch(await self.reach(run))
+
+
+def _is_idle(active: Active) -> bool:
+    """Say whether a run may be evicted: started, nothing on its way, nothing asked of agents or threads."""
+    instance = active.instance
+    return (
+        instance.started_at is not None
+        and not (active.inbox or active.late or active.in_flight or active.acks)
+        and not (instance.calls or instance.works or instance.watchers)
+    )

@@ -1,0 +1,239 @@
+"""What callers see: runs, agents, events and causes, put together from the store and what is in memory.
+
+Without a coordinator (`of=None`) the same views come from the file alone, when nobody owns it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from concerted.engine.story import about_agent, read_story
+from concerted.errors import Invalid, NotFound
+from concerted.kinds import agent_stream, run_stream
+from concerted.ports.commands import AgentView, Events, EventView, RunView, StatusView, Waiting, WhyView
+from concerted.ports.store import AgentRecord, Entry, RunRecord, TaskRecord, View
+from concerted.values import AgentId, Instant, Metrics, Outcome, Profile, RunId, TaskResult
+
+if TYPE_CHECKING:
+    from concerted.engine.coordinator import Coordinator
+
+__all__ = ["ReadStore", "Viewer", "event_view"]
+
+PAGE = 10_000
+UNFINISHED = ("queued", "initializing", "active", "parked")
+
+
+class ReadStore(View, Protocol):
+    """The reading half of a store."""
+
+    url: str
+
+    async def stream(self, stream: str, *, after: int = 0, limit: int = 100_000) -> list[Entry]:
+        """Return a stream's entries."""
+
+    async def log(
+        self, *, after: int = 0, until: int | None = None, stream: str | None = None, kind: str | None = None,
+        limit: int = 1000,
+    ) -> list[Entry]:  # fmt: skip
+        """Return entries of the log."""
+
+    async def last_seq(self) -> int:
+        """Return the newest sequence number."""
+
+
+class Viewer:
+    """Reads for one caller.  of: the coordinator that owns the store, if this process has it."""
+
+    def __init__(self, store: ReadStore, now: Callable[[], Instant], of: Coordinator | None = None) -> None:
+        self._store = store
+        self._now = now
+        self._of = of
+
+    async def run(self, run: RunId, *, brief: bool = False) -> RunView:
+        """Return one run with its tasks (`brief`: without) and what it waits for.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        record = await self._store.get(RunRecord, run)
+        if record is None:
+            raise NotFound(f"there is no run {run!r}; `concerted status --all` lists them", run=run)
+        tasks = () if brief else await self._tasks(run)
+        waiting: tuple[Waiting, ...] = ()
+        if record.status in UNFINISHED and not brief:
+            waiting = await self._waiting(record)
+        return _run_view(record, tasks, waiting)
+
+    async def status(self, *, everything: bool, limit: int) -> StatusView:
+        """Return the whole at a glance: unfinished runs (`everything`: all), agents, counts."""
+        where = None if everything else {"status": UNFINISHED}
+        records = await self._store.find(RunRecord, where, limit=min(limit, PAGE))
+        runs = []
+        for record in records:
+            waiting = await self._waiting(record) if record.status in UNFINISHED else ()
+            runs.append(_run_view(record, await self._tasks(record.id), waiting))
+        agents = self._of.roster.views() if self._of else await self._agents()
+        counts: dict[str, int] = {}
+        for run in runs:
+            counts[run.status] = counts.get(run.status, 0) + 1
+        return StatusView(
+            url=self._store.url,
+            owner=None if self._of is None else self._of.pid,
+            seq=await self._store.last_seq(),
+            runs=tuple(runs),
+            agents=tuple(agents),
+            counts=dict(sorted(counts.items())),
+            now=self._now(),
+        )
+
+    async def events(self, asked: Events) -> list[EventView]:
+        """Return entries of the log."""
+        if not 0 < asked.limit <= PAGE:
+            raise Invalid(f"limit is {asked.limit}; it must be 1..{PAGE}")
+        entries = await self._store.log(
+            after=asked.after, until=asked.until, stream=asked.stream, kind=asked.kind, limit=asked.limit
+        )
+        return [event_view(entry) for entry in entries]
+
+    async def why(self, subject: str) -> WhyView:
+        """Explain a run, a task or an agent.
+
+        Raises:
+            NotFound: nothing has this name.  Invalid: several runs have a task of this name.
+        """
+        record = await self._store.get(RunRecord, subject)
+        if record is not None:
+            story = read_story(record.id, await self._history(record.id))
+            return WhyView(subject=subject, lines=story.chain(), waiting=await self._waiting(record))
+        agent = await self._store.get(AgentRecord, subject)
+        if agent is not None:
+            return await self._why_agent(AgentId(subject))
+        return await self._why_task(subject)
+
+    async def _why_task(self, subject: str) -> WhyView:
+        run, _, task = subject.rpartition(":")
+        found = [await self._store.get(TaskRecord, run, task)] if run else []
+        records = [record for record in found if record is not None]
+        if not records:
+            records = await self._store.find(TaskRecord, {"id": subject}, limit=20)
+        if not records:
+            raise NotFound(f"no run, agent or task is named {subject!r}; `concerted status --all` lists them")
+        if len(records) > 1:
+            named = ", ".join(f"{record.run}:{record.id}" for record in records[:5])
+            raise Invalid(f"{len(records)} runs have a task {subject!r}; say which: {named}")
+        record = records[0]
+        story = read_story(record.run, await self._history(record.run))
+        key = f"{record.run}:{record.id}"
+        waiting = tuple(waiting for waiting in story.waiting() if waiting.subject == key)
+        return WhyView(subject=key, lines=story.chain(record.id), waiting=waiting)
+
+    async def _why_agent(self, agent: AgentId) -> WhyView:
+        lines = list(about_agent(agent, await self._store.stream(agent_stream(agent), limit=PAGE)))
+        waiting: list[Waiting] = []
+        for record in await self._store.find(RunRecord, {"status": UNFINISHED}, limit=100):
+            waiting += [each for each in await self._waiting(record) if agent in each.unblocked_by.split(", ")]
+        held = await self._store.find(TaskRecord, {"agent": agent, "status": "running"}, limit=100)
+        lines += [f"holds {task.run}:{task.id} under claim {task.epoch}" for task in held]
+        return WhyView(subject=agent, lines=tuple(lines), waiting=tuple(waiting))
+
+    async def _waiting(self, record: RunRecord) -> tuple[Waiting, ...]:
+        if record.status == "parked":
+            return (Waiting(subject=record.id, waiting_for=f"a person: {record.error}", since=record.created_at,
+                            unblocked_by="`concerted resume` or `concerted cancel`"),)  # fmt: skip
+        if self._of is not None and record.id in self._of.foreign:
+            return (Waiting(subject=record.id, waiting_for=self._of.foreign[record.id], since=record.created_at,
+                            unblocked_by="a coordinator that has the strategy"),)  # fmt: skip
+        waiting = read_story(record.id, await self._history(record.id)).waiting()
+        if record.status == "queued" and self._of is not None:
+            active = self._of.rounds.live.get(record.id)
+            if active is not None:
+                place, bound = self._of.slots.place(active), self._of.slots.bound(active)
+                told = f"a free slot (place {place}; {bound} runs are active, the bound)"
+                return (msgspec.structs.replace(waiting[0], waiting_for=told),)
+        return waiting
+
+    async def _history(self, run: str) -> list[Entry]:
+        return await self._store.stream(run_stream(run))
+
+    async def _tasks(self, run: RunId) -> tuple[TaskResult, ...]:
+        found: list[TaskRecord] = []
+        while page := await self._store.find(
+            TaskRecord, {"run": run}, limit=PAGE, after=(run, found[-1].id) if found else ()
+        ):
+            found += page
+            if len(page) < PAGE:
+                break
+        return tuple(
+            TaskResult(
+                id=task.id,
+                status=task.status,
+                agent=task.agent,
+                attempts=task.attempts,
+                epoch=task.epoch,
+                result=None if task.result is None else msgspec.json.decode(task.result),
+                error=task.error,
+            )
+            for task in found
+        )
+
+    async def _agents(self) -> list[AgentView]:
+        views = []
+        for record in await self._store.find(AgentRecord, None, limit=PAGE):
+            profile = msgspec.json.decode(record.profile, type=Profile)
+            views.append(
+                AgentView(
+                    id=record.id,
+                    state=record.state,
+                    link=record.link,
+                    capabilities=profile.capabilities,
+                    capacity=profile.capacity,
+                    reason=record.reason,
+                )
+            )
+        return views
+
+
+def _run_view(record: RunRecord, tasks: tuple[TaskResult, ...], waiting: tuple[Waiting, ...]) -> RunView:
+    ended: dict[str, Any] = msgspec.json.decode(record.result) if record.result else {}
+    outcome = msgspec.convert(ended["outcome"], Outcome) if ended.get("outcome") else None
+    if outcome is not None and outcome.tasks:
+        known = {task.id: task for task in outcome.tasks}
+        tasks = tuple(known.get(task.id, task) for task in tasks) if tasks else ()
+    return RunView(
+        id=record.id,
+        plan=record.plan,
+        strategy=record.strategy,
+        status=record.status,
+        success=None if record.ended_at is None else bool(outcome and outcome.success),
+        reason=record.error or (outcome.reason if outcome else ""),
+        tasks=tasks,
+        participants=outcome.participants if outcome else {},
+        metrics=msgspec.convert(ended["metrics"], Metrics) if ended.get("metrics") else None,
+        result=outcome.result if outcome else None,
+        progress=None if record.progress is None else msgspec.json.decode(record.progress),
+        parent=record.parent,
+        created_at=record.created_at,
+        started_at=record.started_at,
+        ended_at=record.ended_at,
+        deadline_at=record.deadline_at,
+        epoch=record.epoch,
+        attempts=record.attempts,
+        waiting=waiting,
+    )
+
+
+def event_view(entry: Entry) -> EventView:
+    """Decode one entry for a caller."""
+    return EventView(
+        seq=entry.seq,
+        stream=entry.stream,
+        stream_seq=entry.stream_seq,
+        at=entry.at,
+        kind=entry.kind,
+        agent=entry.agent,
+        ref=entry.ref,
+        data=entry.value(),
+    )

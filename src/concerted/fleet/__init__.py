@@ -1,0 +1,1 @@
+"""Who is here, and how are they: liveness from heartbeats, circuit breakers, cached capabilities."""

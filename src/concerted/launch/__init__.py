@@ -1,0 +1,8 @@
+"""The composition root: where a store, links, strategies and a coordinator are put together.
+
+from concerted.launch import open_coordinator
+"""
+
+from concerted.launch.session import Session, open_coordinator
+
+__all__ = ["Session", "open_coordinator"]

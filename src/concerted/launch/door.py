@@ -1,0 +1,134 @@
+"""The door: the owner's unix socket, through which other processes give commands and agents come in.
+
+The first line says who it is: a client, whose further lines are commands, or an agent, which is handed
+to a socket link.  The socket's mode is 0600: whoever may open it owns the store's file as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import traceback
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from concerted.agent.wire import Hello, Notice, Welcome, read_frame, write_line
+from concerted.client.connection import Answer, Asked
+from concerted.engine.commands import serve
+from concerted.engine.coordinator import Coordinator
+from concerted.engine.permissions import LOCAL
+from concerted.errors import ConcertedError, Invalid
+from concerted.links.socket import SocketLink
+from concerted.ports.commands import decode_command
+
+__all__ = ["Door"]
+
+LINE_BYTES = 1 << 26  # the longest command: 64 MiB, a plan of 100,000 tasks
+COMMANDS_AT_ONCE = 1_000  # per connection; the next one is read when one of them is answered
+HELLO_S = 10.0  # how long a newcomer may take to say who it is
+
+
+class Door:
+    """Listens for one coordinator."""
+
+    def __init__(self, coordinator: Coordinator, path: Path) -> None:
+        self._of = coordinator
+        self._path = path
+        self._server: asyncio.Server | None = None
+        self._visits: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        """Begin to listen; a socket that an earlier owner left behind is replaced (the store's lock is ours)."""
+        with contextlib.suppress(FileNotFoundError):
+            self._path.unlink()
+        before = os.umask(0o177)
+        try:
+            self._server = await asyncio.start_unix_server(self._visit, path=str(self._path), limit=LINE_BYTES)
+        finally:
+            os.umask(before)
+
+    async def close(self) -> None:
+        """Stop listening and hang up."""
+        if self._server is None:
+            return
+        self._server.close()
+        for visit in list(self._visits):
+            visit.cancel()
+        await asyncio.gather(*self._visits, return_exceptions=True)
+        with contextlib.suppress(FileNotFoundError):
+            self._path.unlink()
+
+    async def _visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._visits.add(task)
+        handed_over = False
+        try:
+            line = await asyncio.wait_for(reader.readline(), HELLO_S)
+            hello = read_frame(line).hello
+            if hello is not None and hello.role == "agent":
+                handed_over = await self._agent(hello, reader, writer)
+            elif hello is not None and hello.role == "client":
+                await self._client(reader, writer)
+            else:
+                raise Invalid("the first line must be a hello of a client or an agent")
+        except ConcertedError as error:
+            writer.write(write_line(Notice(error=error.to_wire())))
+        except (OSError, ValueError, TimeoutError):
+            pass  # it hung up, or never said who it was
+        finally:
+            self._visits.discard(task)
+            if not handed_over:
+                writer.close()
+
+    async def _agent(self, hello: Hello, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        if hello.profile is None:
+            raise Invalid("an agent's hello needs its profile")
+        link = SocketLink(reader, writer, hello)
+        beat_s = float(self._of.config.manager.heartbeat_interval)
+        writer.write(write_line(Notice(welcome=Welcome(agent=hello.profile.id, beat_s=beat_s))))
+        await self._of.roster.register(hello.profile, link, kind="socket")
+        return True
+
+    async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        slots = asyncio.Semaphore(COMMANDS_AT_ONCE)
+        served: set[asyncio.Task[None]] = set()
+        try:
+            while line := await reader.readline():
+                await slots.acquire()
+                task = asyncio.get_running_loop().create_task(self._serve(line, writer))
+                served.add(task)
+                task.add_done_callback(served.discard)
+                task.add_done_callback(lambda _: slots.release())
+        finally:
+            for task in list(served):
+                task.cancel()
+
+    async def _serve(self, line: bytes, writer: asyncio.StreamWriter) -> None:
+        number = 0
+        try:
+            asked = msgspec.json.decode(line, type=Asked)
+            number = asked.id
+            result = await serve(self._of, decode_command(bytes(asked.command)), LOCAL)
+            answer = Answer(number, ok=msgspec.Raw(msgspec.json.encode(result)))
+        except ConcertedError as error:
+            answer = Answer(number, error=error.to_wire())
+        except msgspec.MsgspecError as error:
+            answer = Answer(number, error=Invalid(f"this line is no command: {error}").to_wire())
+        except Exception as bug:  # ours: the caller hears of it, and the owner's log has the traceback
+            told = ConcertedError(f"the coordinator failed at this command: {type(bug).__name__}: {bug}")
+            answer = Answer(number, error=told.to_wire())
+            self._report(bug)
+        with contextlib.suppress(OSError):
+            writer.write(msgspec.json.encode(answer) + b"\n")
+            await writer.drain()
+
+    def _report(self, bug: Exception) -> None:
+        context: dict[str, Any] = {
+            "message": "a command failed: " + "".join(traceback.format_exception(bug))[-2000:],
+            "exception": bug,
+        }
+        asyncio.get_running_loop().call_exception_handler(context)
