@@ -14,32 +14,17 @@ from typing import Any
 
 import msgspec
 
-from concerted.errors import ConcertedError, Unreachable, from_wire
-from concerted.ports.commands import Command
+from concerted.errors import Unreachable, from_wire
+from concerted.ports.commands import Answer, Asked, Command
 
-__all__ = ["ANSWER_BYTES", "Answer", "Asked", "Connection", "Disconnected"]
+__all__ = ["ANSWER_BYTES", "Connection", "Disconnected"]
 
 ANSWER_BYTES = 1 << 26  # the longest answer: 64 MiB, a page of 10,000 events
 HELLO = b'{"hello":{"role":"client"}}\n'
 
 
-class Disconnected(Unreachable):
+class Disconnected(Exception):
     """The owner has gone while it was asked; whether it did what was asked is known only by asking again."""
-
-
-class Asked(msgspec.Struct, frozen=True):
-    """One command on the wire."""
-
-    id: int
-    command: msgspec.Raw
-
-
-class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One answer on the wire: `ok` or `error`."""
-
-    id: int
-    ok: msgspec.Raw | None = None
-    error: dict[str, Any] | None = None
 
 
 class Connection:
@@ -91,7 +76,6 @@ class Connection:
             self._open.pop(number, None)
         if given.error is not None:
             raise from_wire(given.error)
-        assert given.ok is not None
         return msgspec.json.decode(given.ok, type=type(command).result)
 
     async def close(self) -> None:
@@ -115,7 +99,7 @@ class Connection:
             self._end()
 
     def _end(self) -> None:
-        error: ConcertedError = Disconnected("the owner of the store has gone")
+        error = Disconnected("the owner of the store has gone")
         for waiting in self._open.values():
             if not waiting.done():
                 waiting.set_exception(error)

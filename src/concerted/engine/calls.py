@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import msgspec
+
 from concerted.messages import Reply, Request, encode_request, request_type
 from concerted.values import AgentId, Instant, Objective, RunId, TaskId, digest
 
@@ -15,12 +17,13 @@ __all__ = ["Call", "Close", "Effect", "Inform", "Parcel", "Send", "StartChild", 
 class Parcel:
     """A request with its wire form, encoded once however many agents it goes to."""
 
-    __slots__ = ("digest", "payload", "request", "type")
+    __slots__ = ("digest", "payload", "raw", "request", "type")
 
     def __init__(self, request: Request) -> None:
         self.request = request
         self.type = request_type(request)
         self.payload = encode_request(request)
+        self.raw = msgspec.Raw(self.payload)  # one object for all: links decode it once
         self.digest = digest(self.type.encode() + b"\0" + self.payload)
 
 

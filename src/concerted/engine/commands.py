@@ -17,14 +17,16 @@ from concerted.engine.coordinator import Coordinator
 from concerted.engine.permissions import Principal, require
 from concerted.engine.runs import Charter, Input
 from concerted.engine.views import Viewer
-from concerted.errors import Conflict, Invalid, NotFound, WrongPhase
+from concerted.errors import ConcertedError, Conflict, Invalid, NotFound, WrongPhase
 from concerted.kinds import run_stream
 from concerted.messages import decode_request
 from concerted.ports.commands import (
     Agents,
     AgentView,
+    Answer,
     Archive,
     AskAgent,
+    Asked,
     Cancel,
     Command,
     Events,
@@ -42,12 +44,13 @@ from concerted.ports.commands import (
     Submitted,
     Why,
     WhyView,
+    decode_command,
 )
 from concerted.ports.store import Row as LogRow
 from concerted.ports.store import RunRecord, Write
 from concerted.values import AgentId, Profile, digest, encode, is_name
 
-__all__ = ["HANDLERS", "serve"]
+__all__ = ["HANDLERS", "serve", "serve_line"]
 
 MAX_WAIT_S = 600.0  # how long one call may wait; longer waits are the caller's loop
 
@@ -62,6 +65,25 @@ async def serve(of: Coordinator, command: Command, principal: Principal) -> Any:
     return await HANDLERS[type(command)](of, command)
 
 
+async def serve_line(of: Coordinator, line: bytes, principal: Principal) -> bytes:
+    """Serve one command as it comes over a wire, `{"id": 7, "command": {...}}`; return the answer's line."""
+    number = 0
+    try:
+        asked = msgspec.json.decode(line, type=Asked)
+        number = asked.id
+        result = await serve(of, decode_command(bytes(asked.command)), principal)
+        answer = Answer(number, ok=msgspec.Raw(msgspec.json.encode(result)))
+    except ConcertedError as error:
+        answer = Answer(number, error=error.to_wire())
+    except msgspec.MsgspecError as error:
+        answer = Answer(number, error=Invalid(f"this line is no command: {error}").to_wire())
+    except Exception as bug:  # ours: the caller hears of it, and the host loop's handler gets the traceback
+        told = ConcertedError(f"the coordinator failed at this command: {type(bug).__name__}: {bug}")
+        answer = Answer(number, error=told.to_wire())
+        of.loop.call_exception_handler({"message": "a command failed", "exception": bug})
+    return msgspec.json.encode(answer)
+
+
 async def _submit(of: Coordinator, command: Submit) -> Submitted:
     if not is_name(command.id) or "/" in command.id or "*" in command.id:
         raise Invalid(f"{command.id!r} cannot name a run: 1..200 printable bytes, without / and *")
@@ -71,6 +93,7 @@ async def _submit(of: Coordinator, command: Submit) -> Submitted:
     if known is not None or command.id in of.rounds.live:
         return await _attach(of, command, known)
     of.slots.check()
+    _check_agents_free(of, command)
     await of.roster.register_specs(command.specs)
     charter = _charter(of, command)
     if command.id in of.rounds.live:  # somebody was faster while the agents started
@@ -96,7 +119,12 @@ def _charter(of: Coordinator, command: Submit) -> Charter:
 
 def _profiles(of: Coordinator, command: Submit) -> list[Profile]:
     if command.agents is None:
-        return [member.profile for member in of.roster.members.values() if member.state != "gone"]
+        own = {spec.profile.id for spec in command.specs}
+        return [
+            member.profile
+            for member in of.roster.members.values()
+            if member.state != "gone" and (command.plan is None or member.spec is None or member.profile.id in own)
+        ]
     unknown = [agent for agent in command.agents if agent not in of.roster.members]
     if unknown:
         raise NotFound(
@@ -121,8 +149,31 @@ async def _attach(of: Coordinator, command: Submit, known: RunRecord | None) -> 
             "give this one another id, or give the same plan again to continue that one",
             run=command.id,
         )
-    await of.roster.register_specs(command.specs)
+    if known is None or known.ended_at is None:  # a run that is over needs nobody
+        _check_agents_free(of, command)
+        await of.roster.register_specs(command.specs)
+        active = of.rounds.live.get(command.id)
+        if active is not None and charter.open:
+            for spec in command.specs:
+                of.participants.invite(active, spec.profile)
+    if known is None and active is not None:
+        await of.rounds.written(active)  # its first rows may still be on their way to the disk
     return Submitted(id=command.id, status=status, existed=True)
+
+
+def _check_agents_free(of: Coordinator, command: Submit) -> None:
+    """See that no agent is replaced, by another one of its name, while it works for another run."""
+    for spec in command.specs:
+        known = of.roster.members.get(spec.profile.id)
+        if known is None or known.spec is None or known.spec == spec:
+            continue
+        for active in of.rounds.live.values():
+            if active.instance.charter.root != command.id and spec.profile.id in active.instance.agents:
+                raise Conflict(
+                    f"run {active.id} is at work with another agent {spec.profile.id}; "
+                    "give yours another id, or keep the two apart: --store URL",
+                    agent=spec.profile.id, other=active.id,
+                )  # fmt: skip
 
 
 def _essence(asked: Charter | Submit) -> str:
@@ -146,13 +197,13 @@ async def _agents(of: Coordinator, _: Agents) -> list[AgentView]:
 async def _events(of: Coordinator, command: Events) -> list[EventView]:
     viewer, until = _viewer(of), of.loop.time() + min(command.wait_s, MAX_WAIT_S)
     while True:
-        newest = of.rounds.last_seq
+        newest = of.rounds.news.last_seq
         found = await viewer.events(command)
         left = until - of.loop.time()
         if found or left <= 0 or of.rounds.stopped:
             return found
         command = msgspec.structs.replace(command, after=max(command.after, newest))
-        await of.rounds.news(newest, left)
+        await of.rounds.news.wait(newest, left)
 
 
 async def _why(of: Coordinator, command: Why) -> WhyView:
@@ -168,9 +219,10 @@ async def _cancel(of: Coordinator, command: Cancel) -> RunView:
         return await _viewer(of).run(command.id)
     with contextlib.suppress(WrongPhase):  # it has ended meanwhile
         active = await of.sleepers.reach(command.id)
-        if active.instance.ending is None and not active.instance.stopping:
-            data = encode({"by": command.by, "reason": command.reason})
-            await of.rounds.written(active, Input("cancel.requested", of.clock.now(), data=data))
+        data = encode({"by": command.by, "reason": command.reason})
+        again = active.instance.stopping or any(given.kind == "cancel.requested" for given in active.inbox)
+        inputs = () if again else (Input("cancel.requested", of.clock.now(), data=data),)
+        await of.rounds.written(active, *inputs)
     return await _viewer(of).run(command.id)
 
 
@@ -199,10 +251,13 @@ async def _resume(of: Coordinator, command: Resume) -> RunView:
 
 
 async def _signal(of: Coordinator, command: Signal) -> None:
+    if not is_name(command.request_id):
+        raise Invalid(f"{command.request_id!r} cannot be a request id: 1..200 printable bytes, no outer spaces")
     active = await of.sleepers.reach(command.id)
     instance = active.instance
     waiting = any(given.ref == command.request_id for given in active.inbox if given.kind == "signal.received")
     if command.request_id in instance.seen_signals or waiting:
+        await of.rounds.written(active)  # the first may still be on its way to the disk
         return
     data = encode({"name": command.name, "payload": command.payload})
     await of.rounds.written(active, Input("signal.received", of.clock.now(), ref=command.request_id, data=data))

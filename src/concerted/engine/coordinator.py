@@ -16,13 +16,16 @@ from typing import Any
 
 from concerted.config.plan import AgentSpec
 from concerted.config.settings import Coordination
+from concerted.engine.active import Active
 from concerted.engine.asking import Asker
+from concerted.engine.carriage import Carriage
+from concerted.engine.health import Health
 from concerted.engine.late import Latecomers
 from concerted.engine.outbox import Outbox
 from concerted.engine.participants import Participants
 from concerted.engine.performer import Performer, child_ended, unreachable
 from concerted.engine.roster import Roster
-from concerted.engine.rounds import Active, Rounds
+from concerted.engine.rounds import Rounds
 from concerted.engine.runs import Charter, Coordinate, Input, Instance
 from concerted.engine.sleepers import Sleepers
 from concerted.engine.slots import Slots
@@ -74,7 +77,9 @@ class Coordinator:
         self.performer = Performer(self)
         self.rounds = Rounds(world.store, world.clock, self.performer, self.watchdog)
         self.roster = Roster(self)
-        self.outbox = Outbox(self.loop, self.roster, world.config.manager)
+        self.health = Health(self, self.roster)
+        self.carriage = Carriage(self, self.roster)
+        self.outbox = Outbox(self.loop, self.carriage, world.config.manager)
         self.asker = Asker(self)
         self.participants = Participants(self)
         self.sleepers = Sleepers(self)
@@ -243,7 +248,7 @@ class Coordinator:
     def _look_round(self) -> None:
         """Every heartbeat: look at the agents, renew the node's lease, evict what is idle."""
         self._tick = self.loop.call_later(self.config.manager.heartbeat_interval, self._look_round)
-        self.roster.look()
+        self.health.look()
         self.errand(self._renew())
 
     async def _renew(self) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+from concerted.engine.active import Active
 from concerted.engine.performer import parse_key
-from concerted.engine.rounds import Active
 from concerted.errors import ConcertedError
 from concerted.messages import Reply
 from concerted.ports.store import Write

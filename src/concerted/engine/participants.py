@@ -9,6 +9,7 @@ from concerted.values import AgentId, Profile, encode
 
 if TYPE_CHECKING:
     from concerted.engine.coordinator import Coordinator
+    from concerted.engine.rounds import Active
 
 __all__ = ["Participants"]
 
@@ -20,13 +21,24 @@ class Participants:
         self._of = coordinator
 
     def joined(self, profile: Profile) -> None:
-        """Tell the runs that are open to everybody, and those that have lost this agent."""
-        data = encode({"profile": profile})
+        """Tell the runs that are open to everybody, and those that have lost this agent.
+
+        The run of a plan is open to agents that come by themselves, not to those that another plan has started.
+        """
+        member = self._of.roster.members.get(profile.id)
+        of_a_plan = member is not None and member.spec is not None
         for active in list(self._of.rounds.live.values()):
-            instance = active.instance
-            invited = instance.charter.open or any(p.id == profile.id for p in instance.charter.agents)
-            if invited and instance.started_at is not None and profile.id not in instance.agents:
-                self._of.rounds.post(active, Input("participant.joined", self._of.clock.now(), profile.id, data=data))
+            charter = active.instance.charter
+            is_open = charter.open and not (of_a_plan and charter.plan is not None)
+            if is_open or any(each.id == profile.id for each in charter.agents):
+                self.invite(active, profile)
+
+    def invite(self, active: Active, profile: Profile) -> None:
+        """Have the agent take part in a run that has begun, if it does not yet."""
+        instance = active.instance
+        if instance.started_at is not None and profile.id not in instance.agents:
+            data = encode({"profile": profile})
+            self._of.rounds.post(active, Input("participant.joined", self._of.clock.now(), profile.id, data=data))
 
     def changed(self, profile: Profile) -> None:
         """Tell the runs in which the agent takes part."""

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from concerted.engine.calls import Call, Close, Effect, Inform, Send, StartChild, StartWork, StopChild
+from concerted.engine.active import Active
+from concerted.engine.calls import Call, Close, Effect, Inform, Parcel, Send, StartChild, StartWork, StopChild
 from concerted.engine.outbox import Sent
-from concerted.engine.rounds import Active
 from concerted.engine.runs import Charter, Input
+from concerted.engine.facts import printable
 from concerted.errors import ConcertedError, Unreachable
 from concerted.kinds import run_stream
 from concerted.messages import Envelope, GetCapabilities, Reply, request_type
 from concerted.ports.store import Row
-from concerted.values import Outcome, RunId, encode
+from concerted.values import AgentId, Outcome, RunId, encode
 
 if TYPE_CHECKING:
     from concerted.engine.coordinator import Coordinator
@@ -88,7 +89,7 @@ class Performer:
                         if call.number in active.instance.calls and not self._known(active, call):
                             batch.append(self._sent(active, call))
                     case Inform(agents, parcel):
-                        notices += [self._envelope(active, agent, parcel.type, parcel.payload) for agent in agents]
+                        notices += [self._envelope(active, agent, parcel) for agent in agents]
                     case Close():
                         self._close(active, effect)
                     case StartWork():
@@ -114,12 +115,12 @@ class Performer:
 
     # commands
 
-    def _envelope(self, active: Active, agent: Any, type_name: str, payload: bytes) -> Envelope:
+    def _envelope(self, active: Active, agent: AgentId, parcel: Parcel) -> Envelope:
         return Envelope(
             id=self._of.asker.next_message_id(),
-            type=type_name,
+            type=parcel.type,
             destination=agent,
-            payload=msgspec.Raw(payload),
+            payload=parcel.raw,
             timestamp=active.instance.now,
             coordination_id=active.id,
             performative="inform",
@@ -133,7 +134,7 @@ class Performer:
             id=self._of.asker.next_message_id(),
             type=call.parcel.type,
             destination=call.agent,
-            payload=msgspec.Raw(call.parcel.payload),
+            payload=call.parcel.raw,
             timestamp=active.instance.now,
             category="task" if call.task else "system",
             coordination_id=active.id,
@@ -172,7 +173,7 @@ class Performer:
         call = effect.call
         self._of.outbox.close(key_of(active.id, call))
         if effect.why == "timeout":
-            self._of.roster.timed_out(call.agent)
+            self._of.carriage.timed_out(call.agent)
         if call.task is not None and effect.why != "over" and len(active.closed) < CLOSED_CLAIMS:
             active.closed[call.number] = (call.task, call.epoch)
 
@@ -217,7 +218,8 @@ class Performer:
             data = encode({"name": effect.name, "value": value})
         except Exception as error:  # the user's function; what it raised is the result
             trace = "".join(traceback.format_exception(error))[-4000:]
-            data = encode({"name": effect.name, "error": f"{type(error).__name__}: {error}", "traceback": trace})
+            told = printable(f"{type(error).__name__}: {error}")
+            data = encode({"name": effect.name, "error": told, "traceback": printable(trace)})
         if active.id in self._of.rounds.live:
             self._of.rounds.post(
                 active, Input("effect.recorded", self._of.clock.now(), ref=str(effect.number), data=data)

@@ -1,7 +1,7 @@
 """Who is here: the agents, how they are reached, and how they are, from their heartbeats.
 
-Implements `ports.link.LinkEvents` towards the links and `outbox.Carrier` towards the outbox.  A change
-of state is a row in the agent's own stream; what a run must know comes to it as an input.
+Implements `ports.link.LinkEvents` towards the links, by way of `Ears`.  A change of state is a row in the
+agent's own stream; what a run must know comes to it as an input.
 """
 
 from __future__ import annotations
@@ -13,25 +13,20 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from concerted.config.plan import AgentSpec
-from concerted.engine.outbox import Sent
 from concerted.errors import ConcertedError, Conflict, NotFound
 from concerted.fleet.breaker import Breaker
 from concerted.fleet.capabilities import Cached
-from concerted.fleet.liveness import Thresholds, judge
 from concerted.kinds import agent_stream
-from concerted.messages import Beat, Envelope, GetStatus, Reply, encode_request, request_type
+from concerted.messages import Beat, Reply
 from concerted.ports.commands import AgentView
 from concerted.ports.link import Link
 from concerted.ports.store import AgentRecord, Row
-from concerted.values import AgentId, AgentState, AgentStatus, Profile, encode
+from concerted.values import AgentId, AgentState, Profile, encode
 
 if TYPE_CHECKING:
     from concerted.engine.coordinator import Coordinator
 
 __all__ = ["Ears", "Member", "Roster"]
-
-_STATUS = encode_request(GetStatus())
-_STATUS_TYPE = request_type(GetStatus())
 
 
 @dataclass(slots=True, eq=False)
@@ -58,16 +53,13 @@ class Roster:
     def __init__(self, coordinator: Coordinator) -> None:
         self._of = coordinator
         self.members: dict[AgentId, Member] = {}
-        settings = coordinator.config
-        self._threshold = settings.strategies.leader_follower.failover_threshold
-        self._beat_s = float(settings.manager.heartbeat_interval)
-        self._check_s = float(settings.manager.health_check_interval)
-        self.unknown_replies = 0
 
     # coming and going
 
     async def register(self, profile: Profile, link: Link, *, kind: str, spec: AgentSpec | None = None) -> None:
         """Make an agent known under its profile, reached by `link`; one that was known gets the new link.
+
+        What was open with it stays open and is delivered again: its inbox knows what it has done.
 
         Raises:
             Unreachable: the link cannot be opened.
@@ -76,7 +68,6 @@ class Roster:
         known = self.members.get(profile.id)
         if known is not None and known.link is not None:
             await known.link.close("it has registered anew")
-            self._lost_hold(profile.id, "it has registered anew")
         member = Member(profile, link, kind, spec, self._now(), self._new_breaker())
         self.members[profile.id] = member
         try:
@@ -186,47 +177,6 @@ class Roster:
             for agent, member in sorted(self.members.items())
         ]
 
-    # outbox.Carrier
-
-    def link_of(self, agent: AgentId) -> Link | None:
-        """Return the agent's link, None while it has none."""
-        member = self.members.get(agent)
-        return None if member is None else member.link
-
-    def refusal(self, agent: AgentId) -> str | None:
-        """Say why nothing can be sent to this agent now, None if it can."""
-        member = self.members.get(agent)
-        if member is None:
-            return f"nobody is registered as {agent!r}"
-        if member.state == "gone":
-            return member.reason or f"{agent} is gone"
-        now = self._now()
-        if not member.breaker.admits(now):
-            retry_s = max(0.0, (member.breaker.retry_at or now) - now)
-            return f"{agent} has failed {member.breaker.in_a_row} times in a row; it is tried again in {retry_s:.1f} s"
-        member.breaker = member.breaker.passed(now)
-        return None
-
-    def timed_out(self, agent: AgentId) -> None:
-        """Count an unanswered command against the agent."""
-        member = self.members.get(agent)
-        if member is None:
-            return
-        before, now = member.breaker, self._now()
-        member.breaker = before.failed(now)
-        if before.opened_at is None and member.breaker.opened_at is not None:
-            retry_at = self._of.clock.now() + member.breaker.cooldown_s
-            self._write("breaker.opened", member, {"failures": member.breaker.in_a_row, "retry_at": retry_at})
-
-    def answered(self, agent: AgentId) -> None:
-        """Count an answered command in the agent's favour."""
-        member = self.members.get(agent)
-        if member is None or member.breaker.in_a_row == 0:
-            return
-        if member.breaker.opened_at is not None:
-            self._write("breaker.closed", member, {})
-        member.breaker = member.breaker.succeeded()
-
     def known_answer(self, agent: AgentId) -> Any:
         """Return what the agent lately said to GET_CAPABILITIES, None if that is too long ago."""
         member = self.members.get(agent)
@@ -239,44 +189,6 @@ class Roster:
         member = self.members.get(agent)
         if member is not None:
             member.cached = Cached(answer, self._now() + float(self._of.config.manager.capability_ttl))
-
-    # time
-
-    def look(self) -> None:
-        """Judge everybody by the age of the last heartbeat; ask those that send none how they are."""
-        now = self._now()
-        for member in list(self.members.values()):
-            link = member.link
-            if (link is not None and link.in_process) or member.state == "gone":
-                continue
-            pushes = link is None or link.pushes_beats
-            interval = self._beat_s if pushes else self._check_s
-            if not pushes and not member.asking and now - member.asked_at >= interval:
-                self._ask_status(member, now)
-            state = judge(now - member.beat_at, Thresholds(interval, self._threshold))
-            if state != "alive":
-                self._worse(member, state, f"no heartbeat for {now - member.beat_at:.1f} s")
-
-    def _ask_status(self, member: Member, now: float) -> None:
-        member.asking, member.asked_at = True, now
-        number = self._of.asker.next_message_id()
-        agent = member.profile.id
-
-        def take(reply: Reply) -> None:
-            member.asking = False
-            if reply.ok and isinstance(reply.value, dict):
-                try:
-                    status = msgspec.convert(reply.value, AgentStatus)
-                except msgspec.ValidationError as error:
-                    self.fault(member, "bad_status", str(error))
-                    return
-                self.beat(member, Beat(agent=agent, status=status))
-
-        envelope = Envelope(
-            id=number, type=_STATUS_TYPE, destination=agent, payload=msgspec.Raw(_STATUS),
-            timestamp=self._of.clock.now(), idempotency_key=number,
-        )  # fmt: skip
-        self._of.outbox.send([Sent(envelope, take, deadline=now + self._check_s)])
 
     # what the links report, by way of their Ears
 
@@ -292,11 +204,11 @@ class Roster:
 
     def suspected(self, member: Member, reason: str) -> None:
         """Take note that the agent may be in trouble."""
-        self._worse(member, "suspect", reason)
+        self.worse(member, "suspect", reason)
 
     def lost(self, member: Member, reason: str) -> None:
         """Take note that what the agent held is free again; the agent itself may come back."""
-        self._worse(member, "gone", reason)
+        self.worse(member, "gone", reason)
 
     def returned(self, member: Member) -> None:
         """Take note that the agent is reachable again."""
@@ -306,14 +218,14 @@ class Roster:
 
     def fault(self, member: Member, fault: str, detail: str) -> None:
         """Record misbehaviour."""
-        self._write("agent.fault", member, {"fault": fault, "detail": detail[:1000]})
+        self.write("agent.fault", member, {"fault": fault, "detail": detail[:1000]})
 
     def changed(self, member: Member, profile: Profile) -> None:
         """Take an agent's new profile."""
         if profile == member.profile or profile.id != member.profile.id:
             return
         member.profile, member.cached = profile, None
-        self._write("agent.changed", member, {"profile": profile})
+        self.write("agent.changed", member, {"profile": profile})
         self._of.participants.changed(profile)
 
     def replied(self, reply: Reply) -> None:
@@ -321,27 +233,26 @@ class Roster:
         if not self._of.outbox.replied(reply):
             self._of.latecomers.take(reply)
 
-    def _worse(self, member: Member, state: AgentState, reason: str) -> None:
+    def worse(self, member: Member, state: AgentState, reason: str) -> None:
+        """Take note that an agent is suspect or gone; what it held is lost with it."""
         if member.state in (state, "gone"):
             return
         member.state, member.reason = state, reason
         age = round(self._now() - member.beat_at, 3)
-        self._write(f"agent.{state}", member, {"reason": reason, "age_s": age})
+        self.write(f"agent.{state}", member, {"reason": reason, "age_s": age})
         if state == "gone":
-            self._lost_hold(member.profile.id, reason)
+            self._of.participants.lost(member.profile.id, reason)
 
     def _better(self, member: Member) -> None:
         was_gone = member.state == "gone"
         member.state, member.reason = "alive", ""
-        self._write("agent.alive", member, {})
+        self.write("agent.alive", member, {})
         if was_gone:
             self._of.participants.joined(member.profile)
         self._of.outbox.agent_back(member.profile.id)
 
-    def _lost_hold(self, agent: AgentId, reason: str) -> None:
-        self._of.participants.lost(agent, reason)
-
-    def _write(self, kind: str, member: Member, data: dict[str, Any]) -> None:
+    def write(self, kind: str, member: Member, data: dict[str, Any]) -> None:
+        """Write a fact about an agent into its stream."""
         self._of.errand(self._of.rounds.write([self._row(kind, member.profile.id, data)]))
 
     def _row(self, kind: str, agent: AgentId, data: dict[str, Any]) -> Row:

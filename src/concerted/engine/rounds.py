@@ -10,45 +10,26 @@ If the store fails, everything is let go: nobody goes on in doubt.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
+from concerted.engine.active import Active
+from concerted.engine.alarms import Alarms
 from concerted.engine.calls import Effect
-from concerted.engine.runs import Input, Instance
+from concerted.engine.news import News
+from concerted.engine.runs import Input
 from concerted.engine.watchdog import Watchdog
-from concerted.errors import ConcertedError, Diverged, LeaseLost, NotAllowed, WrongPhase
+from concerted.errors import ConcertedError, Diverged, Invalid, LeaseLost, NotAllowed, WrongPhase
+from concerted.kinds import run_stream
 from concerted.ports.clock import Clock
 from concerted.ports.store import Fenced, Row, Store, Write
-from concerted.values import Instant, RunId, TaskId
+from concerted.values import RunId, encode
 
 __all__ = ["Active", "Rounds", "Stage"]
 
 LATE_ROWS = 1_000  # answers that came too late, kept per run
-
-
-@dataclass(slots=True, eq=False)
-class Active:
-    """A run that this coordinator has in memory, and what is on its way to it."""
-
-    instance: Instance
-    epoch: int
-    inbox: list[Input] = field(default_factory=list)
-    late: list[Row] = field(default_factory=list)
-    late_count: int = 0
-    closed: dict[int, tuple[TaskId, int]] = field(default_factory=dict)  # claims that are over, by command number
-    acks: list[tuple[int, asyncio.Future[None]]] = field(default_factory=list)  # told when so many inputs are written
-    in_flight: bool = False
-    is_new: bool = False
-    holds_slot: bool = False
-    timer: asyncio.TimerHandle | None = None
-    timer_due: Instant = 0.0
-    touched_at: Instant = 0.0
-
-    @property
-    def id(self) -> RunId:
-        """The run's id."""
-        return self.instance.id
 
 
 @dataclass(slots=True)
@@ -94,13 +75,14 @@ class Rounds:
         self._stage = stage
         self._watchdog = watchdog
         self._loop = asyncio.get_running_loop()
+        self._acks: dict[asyncio.Future[None], None] = {}
         self._dirty: dict[RunId, Active] = {}
         self._scheduled = False
         self._writing: set[asyncio.Task[None]] = set()
+        self.alarms = Alarms(clock, self.touch)
         self.live: dict[RunId, Active] = {}
         self.commits = 0
-        self.last_seq = 0
-        self._news: asyncio.Future[None] | None = None
+        self.news = News()
         self.stopped = False
 
     def post(self, active: Active, *inputs: Input) -> None:
@@ -118,6 +100,8 @@ class Rounds:
         ack: asyncio.Future[None] = self._loop.create_future()
         self.post(active, *inputs)
         active.acks.append((len(active.inbox), ack))
+        self._acks[ack] = None
+        ack.add_done_callback(self._acks.pop)
         await ack
 
     def late(self, active: Active, row: Row) -> None:
@@ -136,8 +120,8 @@ class Rounds:
             self._scheduled = True
             self._loop.call_soon(self._round)
 
-    async def write(self, rows: Sequence[Row]) -> None:
-        """Write rows that belong to no run.
+    async def write(self, rows: Sequence[Row], of: Active | None = None) -> None:
+        """Write rows beside the rounds; `of` is the run that they belong to, if they belong to one.
 
         Raises:
             Unreachable: the store failed; everything is given up.
@@ -145,31 +129,14 @@ class Rounds:
         if self.stopped:
             return
         try:
-            (answer,) = await self._store.append([Write(rows=rows)])
+            fence = Write(rows=rows) if of is None else Write(rows=rows, run=of.id, epoch=of.epoch)
+            (answer,) = await self._store.append([fence])
         except ConcertedError as error:
-            self.stop()
+            self.stop(error)
             self._stage.store_failed(error)
             raise
         if isinstance(answer, int):
-            self._tell(answer)
-
-    async def news(self, after: int, wait_s: float) -> bool:
-        """Wait at most `wait_s` for an entry after sequence number `after`."""
-        until = self._loop.time() + wait_s
-        while self.last_seq <= after:
-            left = until - self._loop.time()
-            if left <= 0 or self.stopped:
-                return False
-            if self._news is None:
-                self._news = self._loop.create_future()
-            await asyncio.wait([self._news], timeout=left)
-        return True
-
-    def _tell(self, seq: int) -> None:
-        self.last_seq = max(self.last_seq, seq)
-        if self._news is not None:
-            news, self._news = self._news, None
-            news.set_result(None)
+            self.news.tell(answer)
 
     async def quiet(self) -> None:
         """Wait until nothing is being written."""
@@ -178,12 +145,13 @@ class Rounds:
                 await asyncio.wait(set(self._writing))
             await asyncio.sleep(0)
 
-    def stop(self) -> None:
-        """Apply and write nothing more."""
+    def stop(self, error: ConcertedError | None = None) -> None:
+        """Apply and write nothing more; whoever waits for a write is told why not."""
         self.stopped = True
+        _refuse(list(self._acks), error or WrongPhase("this coordinator is closed; open another"))
         self._dirty.clear()
         for active in self.live.values():
-            self.disarm(active)
+            self.alarms.disarm(active)
             active.instance.abandon()
 
     def _round(self) -> None:
@@ -193,8 +161,9 @@ class Rounds:
         try:
             self._apply_and_write()
         except Exception as bug:  # ours, not the strategy's: stop loudly rather than go on in doubt
-            self.stop()
-            self._stage.store_failed(ConcertedError(f"a round failed: {type(bug).__name__}: {bug}"))
+            error = ConcertedError(f"a round failed: {type(bug).__name__}: {bug}")
+            self.stop(error)
+            self._stage.store_failed(error)
             raise
 
     def _apply_and_write(self) -> None:
@@ -258,17 +227,23 @@ class Rounds:
     async def _commit(self, written: list[_Written], writes: list[Write]) -> None:
         try:
             answers = await self._store.append(writes)
+        except Invalid as error:  # nothing was done
+            if len(writes) > 1:  # find whose it is
+                for place, write in enumerate(writes):
+                    own = [dataclasses.replace(each, write=0) for each in written if each.write == place]
+                    await self._commit(own, [write])
+            else:
+                await self._put_away(written, writes[0], error)
+            return
         except ConcertedError as error:
-            self.stop()
-            for each in written:
-                each.acknowledge(error)
+            self.stop(error)
             self._stage.store_failed(error)
             return
         if self.stopped:
             return
         self.commits += 1
         kept = []
-        self._tell(max((answer for answer in answers if isinstance(answer, int)), default=0))
+        self.news.tell(max((answer for answer in answers if isinstance(answer, int)), default=0))
         for each in written:
             active, answer = each.active, answers[each.write]
             if isinstance(answer, Fenced):
@@ -278,6 +253,19 @@ class Rounds:
             else:
                 kept.append(each)
         self._acted(kept)
+
+    async def _put_away(self, written: list[_Written], write: Write, error: Invalid) -> None:
+        """Park a run that wants to write what cannot be kept; a new one was never there."""
+        for each in written:
+            self.forget(each.active)
+            each.acknowledge(error)
+        first = written[0].active
+        if write.creates is None:
+            row = Row(stream=run_stream(first.id), at=self._clock.now(), kind="run.parked",
+                      data=encode({"reason": f"it wants to write what cannot be kept: {error.message}"}))  # fmt: skip
+            await self.write([row], first)
+        for each in written:
+            self._stage.fenced(each.active)
 
     def _acted(self, written: list[_Written]) -> None:
         """Act upon what is written, and see what comes next."""
@@ -293,52 +281,19 @@ class Rounds:
             if active.id in self.live:
                 self.forget(active)
                 self._stage.ended(active)
-        elif active.inbox or active.late:
+        elif active.inbox or active.late or active.acks:
             self.touch(active)
         else:
-            self.arm(active)
+            self.alarms.arm(active)
 
     def forget(self, active: Active) -> None:
         """Let a run go from memory."""
-        self.disarm(active)
+        self.alarms.disarm(active)
         self.live.pop(active.id, None)
         self._dirty.pop(active.id, None)
         active.instance.abandon()
         _refuse([ack for _, ack in active.acks], _too_late(active))
         active.acks.clear()
-
-    # the runs' own timers
-
-    def arm(self, active: Active) -> None:
-        """Wake the run when its earliest timer is due."""
-        first = active.instance.loop.next_due()
-        due = first[0] if first is not None else None
-        if active.timer is not None:
-            if due == active.timer_due:
-                return
-            active.timer.cancel()
-            active.timer = None
-        if due is not None and active.instance.ending is None:
-            active.timer_due = due
-            active.timer = self._loop.call_later(max(0.0, due - self._clock.now()), self._due, active)
-
-    def disarm(self, active: Active) -> None:
-        """Do not wake the run any more."""
-        if active.timer is not None:
-            active.timer.cancel()
-            active.timer = None
-
-    def _due(self, active: Active) -> None:
-        active.timer = None
-        now = self._clock.now()
-        timers = active.instance.loop.due_by(now)
-        for due, number in timers:
-            data = b'{"due":%s}' % repr(due).encode()
-            active.inbox.append(Input("timer.fired", now, ref=str(number), data=data))
-        if timers:
-            self.touch(active)
-        else:  # the wall clock has gone back a little
-            self.arm(active)
 
 
 def _refuse(acks: Sequence[asyncio.Future[None]], error: ConcertedError) -> None:

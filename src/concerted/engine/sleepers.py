@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
-from concerted.engine.rounds import Active
+from concerted.engine.active import Active
+from concerted.engine.alarms import next_look
 from concerted.engine.runs import Input
 from concerted.engine.takeover import revive
 from concerted.errors import NotFound, WrongPhase
@@ -69,11 +70,11 @@ class Sleepers:
 
     def evict(self, active: Active, record: RunRecord) -> None:
         """Let an idle run go from memory; its next timer or input brings it back."""
-        due = active.instance.loop.next_due()
+        due = next_look(active)
         self._of.rounds.forget(active)
         self.dormant[active.id] = record
         if due is not None:
-            delay = max(0.0, due[0] - self._of.clock.now())
+            delay = max(0.0, due - self._of.clock.now())
             self._alarms[active.id] = self._of.loop.call_later(delay, self._alarm, active.id)
 
     def _alarm(self, run: RunId) -> None:

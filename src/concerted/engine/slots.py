@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 
 from concerted.config.settings import Manager
-from concerted.engine.rounds import Active
+from concerted.engine.active import Active
 from concerted.errors import Overloaded
 
 __all__ = ["Slots"]

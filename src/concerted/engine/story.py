@@ -122,8 +122,9 @@ def read_story(run: str, entries: Iterable[Entry]) -> Story:
         value = entry.value()
         if not isinstance(value, dict):
             value = {}
+        asked = story.open.get(int(entry.ref or 0)) if entry.kind == "reply.received" else None
         _follow(story, entry, value)
-        words = sentence(entry, value)
+        words = sentence(entry, value) if asked is None else _reply_words(asked.type, entry.agent or "?", value)
         if words:
             task = entry.ref if entry.kind.startswith("task.") else value.get("task")
             story.lines.append((entry.at, task, entry.agent, words))
@@ -196,7 +197,7 @@ def sentence(entry: Entry, value: dict[str, Any]) -> str | None:
         case "command.sent":
             return f"asked {_some(value['agents'])}: {value['type']}"
         case "reply.received":
-            return _reply_words(agent, value)
+            return f"{agent} answered {value['status']}"
         case "reply.late":
             return f"{agent} answered command {ref} too late ({value['status']}); kept, not applied"
         case "result.refused":
@@ -257,9 +258,25 @@ def _domain_words(kind: str, agent: str, ref: str, value: dict[str, Any]) -> str
             return None
 
 
-def _reply_words(agent: str, value: dict[str, Any]) -> str:
+def _reply_words(asked: str, agent: str, value: dict[str, Any]) -> str | None:
+    """Put an answer into words; None where the next line says it better."""
     told = value.get("error")
-    return f"{agent} answered {value['status']}" + (f": {told}" if told else "")
+    if value["status"] != "ok":
+        return f"{agent} answered {asked}: {value['status']}" + (f", {told}" if told else "")
+    answer = value.get("value")
+    if asked == "REQUEST_BID" and isinstance(answer, dict):
+        bids = [f"{bid['task']} for {bid['cost']:g}" for bid in answer.get("bids", ()) if isinstance(bid, dict)]
+        return (
+            f"{agent} bid on {_some(bids)}" if bids else f"{agent} did not bid: {answer.get('reason') or 'no reason'}"
+        )
+    if asked in _ANSWERED_BY_THE_NEXT_LINE:
+        return None
+    return f"{agent} answered {asked}"
+
+
+_ANSWERED_BY_THE_NEXT_LINE = frozenset(
+    {"EXECUTE_TASK", "GET_CAPABILITIES", "GET_STATUS", "CHECK_PROGRESS", "DECOMPOSE_OBJECTIVE", "FOLLOW_LEADER"}
+)
 
 
 def about_agent(agent: str, entries: Iterable[Entry]) -> tuple[str, ...]:

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from concerted.engine.active import Active
 from concerted.engine.performer import child_ended
-from concerted.engine.rounds import Active
 from concerted.engine.runs import Charter, Coordinate, Input, Instance
+from concerted.engine.views import ReadStore
 from concerted.errors import ConcertedError, Diverged, NotAllowed, NotFound
 from concerted.kinds import run_stream
-from concerted.ports.store import AgentRecord, Entry, Row, RunRecord, Store, Write
+from concerted.ports.store import AgentRecord, Entry, Row, RunRecord, Write
 from concerted.values import AgentId, RunId, encode
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ async def take_over(of: Coordinator) -> None:
     cannot be replayed, or has taken the process down too often, is parked with the reason.
     """
     records = await of.store.adopt(of.world.node, of.clock.now())
-    of.rounds.last_seq = await of.store.last_seq()
+    of.rounds.news.last_seq = await of.store.last_seq()
     wanted: dict[AgentId, None] = {}
     revived = []
     for record in records:
@@ -125,7 +126,7 @@ def _replay(of: Coordinator, active: Active, coordinate: Coordinate, entries: li
         instance.park(watch.verdict)
 
 
-async def history(store: Store, run: RunId) -> list[Entry]:
+async def history(store: ReadStore, run: RunId) -> list[Entry]:
     """Read a run's whole stream."""
     entries: list[Entry] = []
     while page := await store.stream(run_stream(run), after=len(entries), limit=PAGE):
@@ -165,7 +166,7 @@ def rebuild_instance(run: RunId, entries: list[Entry], strategies: Callable[[str
 
 
 async def check_replay(
-    store: Store, runs: list[RunRecord], strategies: Callable[[str], Coordinate]
+    store: ReadStore, runs: list[RunRecord], strategies: Callable[[str], Coordinate]
 ) -> dict[RunId, str | None]:
     """Replay runs with the code at hand and write nothing: run -> why it would diverge, None if it would not."""
     verdicts: dict[RunId, str | None] = {}

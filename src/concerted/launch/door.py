@@ -9,20 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import traceback
 from pathlib import Path
-from typing import Any
 
-import msgspec
-
-from concerted.agent.wire import Hello, Notice, Welcome, read_frame, write_line
-from concerted.client.connection import Answer, Asked
-from concerted.engine.commands import serve
+from concerted.agent.wire import Hello, Notice, read_frame, write_line
+from concerted.engine.commands import serve_line
 from concerted.engine.coordinator import Coordinator
 from concerted.engine.permissions import LOCAL
 from concerted.errors import ConcertedError, Invalid
 from concerted.links.socket import SocketLink
-from concerted.ports.commands import decode_command
 
 __all__ = ["Door"]
 
@@ -87,9 +81,7 @@ class Door:
     async def _agent(self, hello: Hello, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         if hello.profile is None:
             raise Invalid("an agent's hello needs its profile")
-        link = SocketLink(reader, writer, hello)
-        beat_s = float(self._of.config.manager.heartbeat_interval)
-        writer.write(write_line(Notice(welcome=Welcome(agent=hello.profile.id, beat_s=beat_s))))
+        link = SocketLink(reader, writer, hello, float(self._of.config.manager.heartbeat_interval))
         await self._of.roster.register(hello.profile, link, kind="socket")
         return True
 
@@ -108,27 +100,7 @@ class Door:
                 task.cancel()
 
     async def _serve(self, line: bytes, writer: asyncio.StreamWriter) -> None:
-        number = 0
-        try:
-            asked = msgspec.json.decode(line, type=Asked)
-            number = asked.id
-            result = await serve(self._of, decode_command(bytes(asked.command)), LOCAL)
-            answer = Answer(number, ok=msgspec.Raw(msgspec.json.encode(result)))
-        except ConcertedError as error:
-            answer = Answer(number, error=error.to_wire())
-        except msgspec.MsgspecError as error:
-            answer = Answer(number, error=Invalid(f"this line is no command: {error}").to_wire())
-        except Exception as bug:  # ours: the caller hears of it, and the owner's log has the traceback
-            told = ConcertedError(f"the coordinator failed at this command: {type(bug).__name__}: {bug}")
-            answer = Answer(number, error=told.to_wire())
-            self._report(bug)
+        answer = await serve_line(self._of, line, LOCAL)
         with contextlib.suppress(OSError):
-            writer.write(msgspec.json.encode(answer) + b"\n")
+            writer.write(answer + b"\n")
             await writer.drain()
-
-    def _report(self, bug: Exception) -> None:
-        context: dict[str, Any] = {
-            "message": "a command failed: " + "".join(traceback.format_exception(bug))[-2000:],
-            "exception": bug,
-        }
-        asyncio.get_running_loop().call_exception_handler(context)

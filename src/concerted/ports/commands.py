@@ -20,8 +20,10 @@ __all__ = [
     "COMMANDS",
     "AgentView",
     "Agents",
+    "Answer",
     "Archive",
     "AskAgent",
+    "Asked",
     "Cancel",
     "Command",
     "EventView",
@@ -44,6 +46,24 @@ __all__ = [
 ]
 
 Role = Literal["viewer", "agent", "operator", "admin"]
+
+
+# on a wire
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """One command on the wire."""
+
+    id: int
+    command: msgspec.Raw
+
+
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One answer on the wire: `ok` or `error`."""
+
+    id: int
+    ok: msgspec.Raw = msgspec.Raw()  # not `| None`: msgspec takes Raw for nothing but null in a union
+    error: dict[str, Any] | None = None
 
 
 # answers

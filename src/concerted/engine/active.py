@@ -1,0 +1,36 @@
+"""A run that a coordinator has in memory, with what is on its way to it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from concerted.engine.runs import Input, Instance
+from concerted.ports.store import Row
+from concerted.values import Instant, RunId, TaskId
+
+__all__ = ["Active"]
+
+
+@dataclass(slots=True, eq=False)
+class Active:
+    """A run that this coordinator has in memory, and what is on its way to it."""
+
+    instance: Instance
+    epoch: int
+    inbox: list[Input] = field(default_factory=list)
+    late: list[Row] = field(default_factory=list)
+    late_count: int = 0
+    closed: dict[int, tuple[TaskId, int]] = field(default_factory=dict)  # claims that are over, by command number
+    acks: list[tuple[int, asyncio.Future[None]]] = field(default_factory=list)  # told when so many inputs are written
+    in_flight: bool = False
+    is_new: bool = False
+    holds_slot: bool = False
+    timer: asyncio.TimerHandle | None = None
+    timer_due: Instant = 0.0
+    touched_at: Instant = 0.0
+
+    @property
+    def id(self) -> RunId:
+        """The run's id."""
+        return self.instance.id
