@@ -1,0 +1,122 @@
+"""Commands called in this process: what they print, as words and as JSON."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from concerted.cli.options import DEFAULT_STORE, prepare_folder
+
+PLAN = """
+plan: small
+agents: [{id: ann, run: echo hi}]
+tasks: [{id: a}, {id: b, after: a}]
+"""
+
+
+@pytest.fixture
+def finished(concerted: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
+    """The command line in a folder where the plan `small` has been run."""
+    (tmp_path / "plan.yaml").write_text(PLAN)
+    ended = concerted("run", "plan.yaml", "-q")
+    assert ended.code == 0, ended.err
+    return concerted
+
+
+def test_what_a_finished_run_leaves_can_be_looked_at_by_everybody(finished: Callable[..., Any]) -> None:
+    status = finished("status", "--all", "--json").json()
+    assert status["owner"] is None
+    assert status["counts"] == {"completed": 1}
+    assert status["runs"][0]["tasks"][0]["result"] == "hi"
+    assert finished("status", "--json").json()["runs"] == []
+    assert "small  completed  2/2" in finished("status", "--all").out
+    assert [agent["id"] for agent in finished("agents", "--json").json()] == ["ann"]
+    assert "nobody owns this store now" in finished("agents").err
+
+
+def test_why_tells_the_story_of_a_task(finished: Callable[..., Any]) -> None:
+    ended = finished("why", "b")
+
+    assert ended.out.startswith("small:b\n")
+    assert "ann claimed b (claim 1)" in ended.out
+    assert finished("why", "ann", "--json").json()["subject"] == "ann"
+
+
+def test_events_are_filtered_bounded_and_numbered(finished: Callable[..., Any]) -> None:
+    def seqs(*words: str) -> list[int]:
+        return [json.loads(line)["seq"] for line in finished("events", "--json", *words).out.splitlines()]
+
+    every = seqs()
+    assert every == list(range(1, len(every) + 1))
+    assert seqs("--limit", "3") == [1, 2, 3]
+    assert seqs("--after", "4", "--at", "6") == [5, 6]
+    assert len(seqs("--kind", "task.done")) == 2
+    assert seqs("--stream", "agent:ann") == [1]
+    assert "a run's stream is run:ID" in finished("events", "--stream", "small").err
+    assert "task.done" in finished("events", "--kind", "task.*").out
+
+
+def test_resume_with_nothing_to_resume_is_a_success(finished: Callable[..., Any]) -> None:
+    ended = finished("resume")
+
+    assert (ended.code, ended.out) == (0, "")
+    assert "no unfinished run" in ended.err
+    assert finished("resume", "--json").json() == {"runs": []}
+
+
+def test_the_past_is_shown_as_it_was(finished: Callable[..., Any]) -> None:
+    assert finished("store", "at", "2", "--json").json()["tasks"] == []
+    newest = finished("store", "at", "1000000")
+    assert newest.code == 3
+
+
+def test_config_says_where_each_value_came_from(
+    concerted: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "plan.yaml").write_text(PLAN + "coordination: {manager: {coordination_timeout: 9s}}\n")
+    (tmp_path / "settings.yaml").write_text("store: {durability: normal}\n")
+    monkeypatch.setenv("CONCERTED__COORDINATION__MANAGER__COMMAND_TIMEOUT", "7s")
+
+    of_plan = concerted("config", "plan.yaml", "--json").json()
+    of_file = concerted("config", "settings.yaml", "--store", "sqlite:///x.db", "--json").json()
+
+    assert of_plan["coordination.manager.coordination_timeout"] == {"value": "9s", "origin": "plan.yaml:5:48"}
+    assert of_plan["coordination.manager.command_timeout"]["value"] == "7s"
+    assert of_plan["coordination.manager.command_timeout"]["origin"].startswith("env CONCERTED__")
+    assert of_plan["store.url"] == {"value": DEFAULT_STORE, "origin": "default"}
+    assert of_file["store.durability"] == {"value": "normal", "origin": "settings.yaml:1:21"}
+    assert of_file["store.url"] == {"value": "sqlite:///x.db", "origin": "--store"}
+    monkeypatch.setenv("CONCERTED_STORE", "sqlite:///y.db")
+    assert concerted("config", "--json").json()["store.url"]["origin"] == "env CONCERTED_STORE"
+
+
+def test_a_simulated_plan_starts_nothing_and_wrong_faults_are_told(
+    concerted: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "plan.yaml").write_text(PLAN.replace("echo hi", "touch started"))
+
+    ended = concerted("simulate", "plan.yaml", "--seeds", "3..4", "--faults", "crash=1", "--json")
+
+    assert ended.code == 0, ended.err
+    found = ended.json()
+    assert (found["seeds"], found["statuses"]) == (2, {"completed": 2})
+    assert not (tmp_path / "started").exists()
+    assert "2 seeds, 0 wrong" in concerted("simulate", "plan.yaml", "--seeds", "2").out
+    assert "did you mean crash?" in concerted("simulate", "plan.yaml", "--faults", "crush=1").err
+    assert concerted("simulate", "plan.yaml", "--seeds", "many").code == 2
+
+
+def test_the_default_folder_keeps_itself_out_of_version_control(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    prepare_folder("sqlite:///elsewhere.db")
+    assert not list(tmp_path.iterdir())
+    for _ in range(2):
+        prepare_folder(DEFAULT_STORE)
+
+    assert (tmp_path / ".concerted" / ".gitignore").read_text() == "*\n"
+    assert (tmp_path / ".concerted").stat().st_mode & 0o777 == 0o700
