@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from concerted.engine.runs import Input, Instance
 from concerted.ports.store import Row
-from concerted.values import Instant, RunId, TaskId
+from concerted.values import Instant, RunId
 
 __all__ = ["Active"]
 
@@ -21,7 +21,6 @@ class Active:
     inbox: list[Input] = field(default_factory=list)
     late: list[Row] = field(default_factory=list)
     late_count: int = 0
-    closed: dict[int, tuple[TaskId, int]] = field(default_factory=dict)  # claims that are over, by command number
     acks: list[tuple[int, asyncio.Future[None]]] = field(default_factory=list)  # told when so many inputs are written
     in_flight: bool = False
     is_new: bool = False

@@ -11,7 +11,7 @@ import msgspec
 from concerted.messages import Reply, Request, encode_request, request_type
 from concerted.values import AgentId, Instant, Objective, RunId, TaskId, digest
 
-__all__ = ["Call", "Close", "Effect", "Inform", "Parcel", "Send", "StartChild", "StartWork", "StopChild"]
+__all__ = ["Call", "Close", "Effect", "Inform", "Parcel", "Send", "StartChild", "StartWork", "StopChild", "Volleys"]
 
 
 class Parcel:
@@ -96,3 +96,27 @@ class StartWork:
 
 
 Effect = Send | Inform | Close | StartChild | StopChild | StartWork
+
+
+class Volleys:
+    """The commands of one step, those in a row that carry the same request put together: a row of the log each."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[Parcel, int, list[AgentId], Instant | None]] = []
+
+    def add(self, call: Call) -> None:
+        """Take a command; its number follows the last one's."""
+        if self._waiting:
+            parcel, first, agents, _ = self._waiting[-1]
+            if parcel is call.parcel and first + len(agents) == call.number:
+                agents.append(call.agent)
+                return
+        self._waiting.append((call.parcel, call.number, [call.agent], call.reply_by))
+
+    def take(self) -> list[tuple[int, dict[str, Any]]]:
+        """Hand over (first number, what the row holds) of each, and begin anew."""
+        waiting, self._waiting = self._waiting, []
+        return [
+            (first, {"type": parcel.type, "agents": agents, "digest": parcel.digest, "reply_by": reply_by})
+            for parcel, first, agents, reply_by in waiting
+        ]

@@ -18,6 +18,7 @@ from concerted.config.plan import AgentSpec
 from concerted.config.settings import Coordination
 from concerted.engine.active import Active
 from concerted.engine.asking import Asker
+from concerted.engine.attic import Attic
 from concerted.engine.carriage import Carriage
 from concerted.engine.health import Health
 from concerted.engine.late import Latecomers
@@ -46,7 +47,7 @@ class World:
 
     strategies: name -> its `coordinate`; raises NotFound.  open_link: makes the link that a spec
     describes.  black_box: where the executing run is noted.  threads: whether work may use threads
-    (the simulator says no).
+    (the simulator says no).  archive_after_s: when an ended run's stream is moved into a file of its own.
     """
 
     store: Store
@@ -57,6 +58,7 @@ class World:
     node: str = field(default_factory=lambda: f"{os.getpid()}-{os.urandom(4).hex()}")
     black_box: Path | None = None
     threads: bool = True
+    archive_after_s: float | None = None
 
 
 class Coordinator:
@@ -81,6 +83,7 @@ class Coordinator:
         self.carriage = Carriage(self, self.roster)
         self.outbox = Outbox(self.loop, self.carriage, world.config.manager)
         self.asker = Asker(self)
+        self.attic = Attic(self, world.archive_after_s)
         self.participants = Participants(self)
         self.sleepers = Sleepers(self)
         self.latecomers = Latecomers(self)
@@ -103,6 +106,7 @@ class Coordinator:
         if self.world.threads:
             self.watchdog.start()
         await take_over(self)
+        await self.attic.open()
         self._look_round()
 
     async def close(self, reason: str = "the coordinator is closing") -> None:
@@ -172,6 +176,8 @@ class Coordinator:
         instance = active.instance
         self.slots.leave(active)
         self.latecomers.run_ended(active)
+        if instance.ending is not None and instance.ending.status != "parked":
+            self.attic.run_ended(active.id, instance.now)
         self._wake_waiters(active.id)
         ending, parent = instance.ending, instance.charter.parent
         if parent is not None and ending is not None and ending.status != "parked":
@@ -257,6 +263,7 @@ class Coordinator:
             self.give_up(ConcertedError("this node's lease was lost; its runs have been adopted elsewhere"))
             return
         await self.sleepers.evict_idle()
+        await self.attic.sweep()
 
 
 def _unknown(error: NotFound) -> Coordinate:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import traceback
 
 from concerted.engine.facts import Ending, printable
 from concerted.errors import ConcertedError
 from concerted.values import Outcome, RunStatus
 
-__all__ = ["broken", "finished", "stopped"]
+__all__ = ["broken", "ending_of", "finished", "stopped"]
 
 TRACE_CHARACTERS = 8_000  # of a traceback, its end
+
+
+def ending_of(task: asyncio.Task[Outcome], stop: str | None) -> Ending:
+    """Return the ending that a strategy's finished task comes to."""
+    if task.cancelled():
+        return stopped(stop)
+    error = task.exception()
+    return finished(task.result(), stop) if error is None else broken(error)
 
 
 def finished(outcome: Outcome, stop: str | None) -> Ending:

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from itertools import takewhile
 from typing import Any
 
 import msgspec
 
 from concerted.errors import Diverged
-from concerted.kinds import INPUTS, run_stream
+from concerted.kinds import ENDINGS, INPUTS, run_stream
 from concerted.ports.store import Entry, Row
 from concerted.values import Instant, RunId, encode
 
 __all__ = ["ACTS", "Journal"]
 
 ACTS = frozenset({"command.sent", "child.started", "effect.started"})  # what a replay must do again, to the letter
+_TURNS = frozenset(ENDINGS) | {"run.restarted"}  # what may come only where the log has it
+_QUIET = frozenset({"run.unparked", "run.resumed"})  # inputs from which nothing follows
 
 
 class Journal:
@@ -36,6 +39,9 @@ class Journal:
         self.divergence: Diverged | None = None  # kept, because a strategy might catch it
         self._expected: deque[Entry] = deque()
         self._left = 0
+        self._quiet = 0  # inputs at the end of a recorded stream from which nothing follows
+        self._ending: Entry | None = None
+        self._ended = False
 
     def input(self, kind: str, at: Instant, agent: str | None, ref: str | None, data: bytes) -> None:
         """Write an input, before it is applied."""
@@ -51,7 +57,12 @@ class Journal:
         if not self.replaying:
             self.rows.append(Row(stream=self.stream, at=at, kind=kind, agent=agent, ref=ref, data=encode(data)))
         elif kind in ACTS:
-            self._compare(kind, ref, encode(data))
+            if self._expected or not self._may_go_beyond:
+                self._compare(kind, ref, encode(data))
+            else:
+                self._go_beyond(Row(stream=self.stream, at=at, kind=kind, agent=agent, ref=ref, data=encode(data)))
+        elif kind in _TURNS:
+            self._compare_turn(Row(stream=self.stream, at=at, kind=kind, agent=agent, ref=ref, data=encode(data)))
 
     def take(self) -> list[Row]:
         """Return the rows of the round and begin the next."""
@@ -74,7 +85,11 @@ class Journal:
                 self._expected.append(entry)
             elif entry.kind == "version.chosen" and entry.ref is not None:
                 self.versions[entry.ref] = int(entry.value()["version"])
+            elif entry.kind in ENDINGS:
+                self._ending = entry
         self._left = len(inputs)
+        after = takewhile(lambda entry: entry.kind in _QUIET, reversed(inputs))
+        self._quiet = sum(1 for _ in after)
         return inputs
 
     def fed(self) -> None:
@@ -84,7 +99,7 @@ class Journal:
     @property
     def passed(self) -> bool:
         """Whether the place where the code now is was passed by an earlier life of this run."""
-        return self.replaying and (self._left > 0 or bool(self._expected))
+        return self.replaying  # a replay lives through what was lived through, and nothing else
 
     def end_replay(self) -> None:
         """Go over to writing.
@@ -95,6 +110,8 @@ class Journal:
         if self._expected:
             missing = self._expected[0]
             raise self._diverged(_say(missing.kind, missing.ref, missing.value()), "nothing more")
+        if self.replaying and self._ending is not None and self._ending.kind != "run.parked" and not self._ended:
+            raise self._diverged(f"its end, {self._ending.kind}", "nothing that ends it")
         self.replaying = False
 
     def _compare(self, kind: str, ref: str | None, data: bytes) -> None:
@@ -106,6 +123,29 @@ class Journal:
         ):
             raise self._diverged(_say(recorded.kind, recorded.ref, recorded.value()), _say(kind, ref, _decode(data)))
 
+    @property
+    def _may_go_beyond(self) -> bool:
+        """Whether the code is where it was parked: mended code may go on from there."""
+        return self._ending is not None and self._ending.kind == "run.parked" and self._left <= self._quiet
+
+    def _go_beyond(self, row: Row) -> None:
+        self.replaying = False
+        self.rows.append(row)
+
+    def _compare_turn(self, row: Row) -> None:
+        """Hold an end, or a restart, against the log."""
+        if not self._expected and self._may_go_beyond:
+            self._go_beyond(row)
+            return
+        now, recorded = _decode(row.data), self._ending
+        said = f"its end, {row.kind}: {now.get('error') or _outcome(now)}" if row.kind in ENDINGS else "a restart"
+        if recorded is None or recorded.kind == "run.parked" or self._left > self._quiet:
+            raise self._diverged("nothing of the kind here", said)
+        then = recorded.value()
+        if recorded.kind != row.kind or _outcome(then) != _outcome(now):
+            raise self._diverged(f"its end, {recorded.kind}: {then.get('error') or _outcome(then)}", said)
+        self._ended = True
+
     def _diverged(self, recorded: str, now: str) -> Diverged:
         self.divergence = self.divergence or Diverged(
             f"run {self.run}: the log has {recorded}; the code now does {now}. Give the change a name with "
@@ -115,6 +155,10 @@ class Journal:
             now=now,
         )
         return self.divergence
+
+
+def _outcome(ended: dict[str, Any]) -> str:
+    return encode(ended.get("outcome")).decode()[:2000]
 
 
 def _decode(data: bytes) -> Any:

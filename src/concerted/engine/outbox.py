@@ -99,9 +99,12 @@ class Outbox:
 
     def replied(self, reply: Reply) -> bool:
         """Take a reply to its command; False if the command is not (or no longer) open."""
-        sent = self.close(reply.key)
-        if sent is None:
+        sent = self.open.get(reply.key)
+        if sent is None or sent.envelope.destination != reply.agent:
             return False
+        if reply.status == "refused" and not reply.cached and 0 < reply.epoch < sent.envelope.epoch:
+            return True  # it refused what an older coordinator sent; ours will come to it, or come again
+        self.close(reply.key)
         self._carrier.answered(reply.agent)
         sent.take(reply)
         return True

@@ -36,7 +36,7 @@ class Participants:
     def invite(self, active: Active, profile: Profile) -> None:
         """Have the agent take part in a run that has begun, if it does not yet."""
         instance = active.instance
-        if instance.started_at is not None and profile.id not in instance.agents:
+        if instance.started_at is not None and not _takes_part(active, profile.id):
             data = encode({"profile": profile})
             self._of.rounds.post(active, Input("participant.joined", self._of.clock.now(), profile.id, data=data))
 
@@ -44,7 +44,7 @@ class Participants:
         """Tell the runs in which the agent takes part."""
         data = encode({"profile": profile})
         for active in list(self._of.rounds.live.values()):
-            if profile.id in active.instance.agents:
+            if _takes_part(active, profile.id):
                 self._of.rounds.post(active, Input("participant.changed", self._of.clock.now(), profile.id, data=data))
 
     def lost(self, agent: AgentId, reason: str) -> None:
@@ -52,7 +52,15 @@ class Participants:
         data = encode({"reason": reason})
         told = set()
         for active in list(self._of.rounds.live.values()):
-            if agent in active.instance.agents:
+            if _takes_part(active, agent):
                 told.add(active.id)
                 self._of.rounds.post(active, Input("participant.lost", self._of.clock.now(), agent, data=data))
         self._of.outbox.agent_lost(agent, reason, told)
+
+
+def _takes_part(active: Active, agent: AgentId) -> bool:
+    """Say whether an agent takes part in a run once the run has heard what is on its way to it."""
+    for given in reversed(active.inbox):
+        if given.agent == agent and given.kind in ("participant.lost", "participant.joined"):
+            return given.kind == "participant.joined"
+    return agent in active.instance.agents

@@ -15,13 +15,11 @@ import msgspec
 
 from concerted.engine.active import Active
 from concerted.engine.calls import Call, Close, Effect, Inform, Parcel, Send, StartChild, StartWork, StopChild
+from concerted.engine.facts import printable
 from concerted.engine.outbox import Sent
 from concerted.engine.runs import Charter, Input
-from concerted.engine.facts import printable
 from concerted.errors import ConcertedError, Unreachable
-from concerted.kinds import run_stream
 from concerted.messages import Envelope, GetCapabilities, Reply, request_type
-from concerted.ports.store import Row
 from concerted.values import AgentId, Outcome, RunId, encode
 
 if TYPE_CHECKING:
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["Performer", "child_ended", "key_of", "parse_key", "unreachable"]
 
 CAPABILITIES = request_type(GetCapabilities())
-CLOSED_CLAIMS = 10_000  # claims that are over, remembered per run to tell a refused result from a late reply
 
 
 def key_of(run: RunId, call: Call) -> str:
@@ -174,30 +171,6 @@ class Performer:
         self._of.outbox.close(key_of(active.id, call))
         if effect.why == "timeout":
             self._of.carriage.timed_out(call.agent)
-        if call.task is not None and effect.why != "over" and len(active.closed) < CLOSED_CLAIMS:
-            active.closed[call.number] = (call.task, call.epoch)
-
-    def late(self, active: Active, number: int, reply: Reply) -> None:
-        """Keep an answer that came too late as evidence."""
-        self._of.rounds.late(active, self.late_row(active.id, number, reply, active))
-
-    def late_row(self, run: RunId, number: int, reply: Reply, active: Active | None = None) -> Row:
-        """Build the row of an answer that came too late: a refused result if its claim is over, else a late reply."""
-        claim = active.closed.get(number) if active is not None else None
-        data: dict[str, Any] = {"status": reply.status, "value": reply.value, "error": reply.error}
-        kind = "reply.late"
-        if claim is not None and active is not None:
-            kind = "result.refused"
-            task, epoch = claim
-            data = {"task": task, "epoch": epoch, "current_epoch": active.instance.epochs.get(task, 0), **data}
-        return Row(
-            stream=run_stream(run),
-            at=self._of.clock.now(),
-            kind=kind,
-            agent=reply.agent,
-            ref=str(number),
-            data=encode(data),
-        )
 
     # the process's own work
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import msgspec
 
-from concerted.engine.calls import Call, Close, Effect, Inform, Parcel, Send, StartChild, StartWork, StopChild
-from concerted.engine.endings import broken, finished, stopped
+from concerted.engine.calls import Call, Close, Effect, Inform, Parcel, Send, StartChild, StartWork, StopChild, Volleys
+from concerted.engine.endings import ending_of
 from concerted.engine.facts import UNWRITABLE, Charter, Coordinate, Ending, Input, Tally
 from concerted.engine.inputs import take
 from concerted.engine.journal import Journal
@@ -30,6 +30,9 @@ from concerted.run import AgentChange
 from concerted.values import AgentId, Instant, Outcome, Profile, RunId, TaskId, encode
 
 __all__ = ["Charter", "Coordinate", "Ending", "Input", "Instance"]
+
+
+CLOSED_COMMANDS = 10_000  # closed without an answer, remembered per run to know an answer that comes too late
 
 
 class Instance:
@@ -51,6 +54,7 @@ class Instance:
         self.signals: dict[str, asyncio.Queue[Any]] = {}
         self.watchers: list[tuple[frozenset[AgentId] | None, asyncio.Queue[AgentChange]]] = []
         self.epochs: dict[TaskId, int] = {}
+        self.closed: dict[int, tuple[TaskId | None, int]] = {}  # commands closed without an answer: task, epoch
         self.effects: list[Effect] = []
         self.tally = Tally()
         self.ending: Ending | None = None
@@ -59,7 +63,7 @@ class Instance:
         self.random = random.Random(run)
         self.seen_signals: set[str] = set()
         self.commands = 0
-        self._unsealed: list[tuple[Parcel, int, list[AgentId], Instant | None]] = []
+        self._volleys = Volleys()
         self._coordinate: Coordinate | None = None
         self._task: asyncio.Task[Any] | None = None
         self._stop: str | None = None
@@ -116,9 +120,12 @@ class Instance:
             if entry.kind != "run.created":
                 agent = AgentId(entry.agent) if entry.agent else None
                 self.apply(Input(entry.kind, entry.at, agent, entry.ref, entry.data))
+                if not self.journal.replaying:
+                    break  # it was parked here and goes on from here, with mended code
                 self.effects.clear()
         self.journal.end_replay()
-        self.effects = [Send(call) for call in self.calls.values()]
+        self.effects = [effect for effect in self.effects if not isinstance(effect, Send | StartWork)]
+        self.effects += [Send(call) for call in self.calls.values()]
         self.effects += [effect for effect, _ in self.works.values()]
         # children were created in the transaction that started them: they exist, whatever has become of them
 
@@ -151,20 +158,21 @@ class Instance:
         self.calls[call.number] = call
         self.tally.messages += 1
         self.effects.append(Send(call))
-        last = self._unsealed[-1] if self._unsealed else None
-        if last is not None and last[0] is call.parcel and last[1] + len(last[2]) == call.number:
-            last[2].append(call.agent)
-        else:
-            self._unsealed.append((call.parcel, call.number, [call.agent], call.reply_by))
+        self._volleys.add(call)
 
     def close(self, call: Call, why: Any, reply: Reply) -> None:
         """Close an open call from this side: the deadline passed, or nobody waits any more."""
         if self.calls.pop(call.number, None) is None:
             return
+        self._unanswered(call)
         if why == "timeout":
             self.tally.timeouts += 1
         self.effects.append(Close(call, why))
         call.done(reply)
+
+    def _unanswered(self, call: Call) -> None:
+        if len(self.closed) < CLOSED_COMMANDS:
+            self.closed[call.number] = (call.task, call.epoch)
 
     def inform(self, agents: list[AgentId], parcel: Parcel) -> None:
         """Have a notice delivered after the commit; it is not a command and has no number."""
@@ -212,33 +220,20 @@ class Instance:
 
     def _seal(self) -> None:
         """Write one row for all commands that carry the same request."""
-        for parcel, first, agents, reply_by in self._unsealed:
-            self.journal.follow(
-                "command.sent",
-                self.loop.now,
-                ref=str(first),
-                data={"type": parcel.type, "agents": agents, "digest": parcel.digest, "reply_by": reply_by},
-            )
-        self._unsealed.clear()
+        for first, data in self._volleys.take():
+            self.journal.follow("command.sent", self.loop.now, ref=str(first), data=data)
 
     def _settle(self) -> None:
         task = self._task
         if task is None or self.ending is not None or not task.done():
             return
-        if task.cancelled():
-            self._end(stopped(self._stop))
-            return
-        error = task.exception()
-        if error is None:
-            self._end(finished(task.result(), self._stop))
-        elif isinstance(error, Restarted):
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Restarted):
             self._restart(error.state)
         elif isinstance(error, Diverged):
             raise error
-        elif not isinstance(error, Exception):
-            return  # the watchdog bit; whoever watches parks the run
-        else:
-            self._end(broken(error))
+        elif error is None or isinstance(error, Exception):  # else the watchdog bit; whoever watches parks the run
+            self._end(ending_of(task, self._stop))
 
     def park(self, reason: str, **facts: Any) -> None:
         """Stop here until a person has looked: nothing more is sent, nothing is lost."""
@@ -246,13 +241,14 @@ class Instance:
             self._end(Ending("parked", {"reason": reason, "error": reason, **facts}))
 
     def _end(self, ending: Ending) -> None:
-        self._let_go(f"its parent {self.id} is over")
-        self.ending = ending
         data = {**ending.data, "metrics": self.tally.metrics(self.loop.now - (self.started_at or self.created_at))}
         self.journal.follow(f"run.{ending.status}", self.loop.now, data=data)
+        self._let_go(f"its parent {self.id} is over")
+        self.ending = ending
 
     def _restart(self, state: Any) -> None:
         """Begin anew from `state`: what came before need not be replayed any more."""
+        self.journal.versions.clear()  # a new life begins with the newest code
         self._let_go(f"its parent {self.id} has begun anew")
         memory = remember(self, state)
         self.journal.follow("run.restarted", self.loop.now, data=memory)
@@ -260,6 +256,8 @@ class Instance:
 
     def _let_go(self, reason: str) -> None:
         """Close everything open; nobody will take the answers."""
+        for call in self.calls.values():
+            self._unanswered(call)
         self.effects += [Close(call, "over") for call in self.calls.values()]
         self.effects += [StopChild(effect.run, reason) for effect, _ in self.children.values()]
         self.calls.clear()

@@ -40,7 +40,7 @@ class Door:
             self._path.unlink()
         before = os.umask(0o177)
         try:
-            self._server = await asyncio.start_unix_server(self._visit, path=str(self._path), limit=LINE_BYTES)
+            self._server = await asyncio.start_unix_server(self._arrived, path=str(self._path), limit=LINE_BYTES)
         finally:
             os.umask(before)
 
@@ -55,10 +55,13 @@ class Door:
         with contextlib.suppress(FileNotFoundError):
             self._path.unlink()
 
-    async def _visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _arrived(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # A task of our own: asyncio's would complain, in Python 3.11, when `close` cancels it.
+        task = asyncio.get_running_loop().create_task(self._visit(reader, writer))
         self._visits.add(task)
+        task.add_done_callback(self._visits.discard)
+
+    async def _visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         handed_over = False
         try:
             line = await asyncio.wait_for(reader.readline(), HELLO_S)
@@ -74,7 +77,6 @@ class Door:
         except (OSError, ValueError, TimeoutError):
             pass  # it hung up, or never said who it was
         finally:
-            self._visits.discard(task)
             if not handed_over:
                 writer.close()
 

@@ -64,6 +64,7 @@ class Owner:
             strategies=strategy_loader(strategies),
             open_link=link_from_spec,
             config=coordination,
+            archive_after_s=settings.archive_after,
             black_box=path.with_name(path.name + ".run"),
         )
         coordinator = Coordinator(world)
