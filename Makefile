@@ -18,7 +18,8 @@ test: $(PYTEST) $(BIN)/concerted ## the fast tests (under a minute)
 check: lint test slow repeat ## the whole truth: lint, types, imports, all tests, every Python found
 
 bench: $(BIN)/concerted ## measure what we claim, beside others, and report ratios
-	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+	@$(BIN)/python bench/peers.py --install
+	@for script in $(filter-out bench/peers.py,$(wildcard bench/*.py)); do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
 
 docs: $(PYTEST) $(BIN)/concerted ## run every code block of the README and the docs
 	$(PYTEST) tests/test_docs.py

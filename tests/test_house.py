@@ -37,7 +37,10 @@ UNFINISHED = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")
 PRIVATE_PATH = re.compile(r"(?<![\w.])/(wo" + r"rk|fa" + r"rm|ro" + r"ot|ho" + r"me|Us" + r"ers)/|bash_" + r"jobs")
 
 # (module, what it imports inside a function): optional packages, and heavy ones that start-up should not pay for.
-LATE_IMPORTS: set[tuple[str, str]] = set()
+LATE_IMPORTS: set[tuple[str, str]] = {
+    ("concerted.cli.run", "concerted.cli.live"),  # rich costs 60 ms, and is of use on a terminal alone
+    ("concerted.strategies.choose", "importlib.metadata"),  # 10 ms, and most processes never ask for plug-ins
+}
 
 FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 

@@ -1,6 +1,6 @@
 """The score of an offer: cost, time, quality and reliability, weighed; and why one was not the best.
 
-Sound mode.  An offer must be above the hard floors: each required capability, the budget, the time limit.  Then
+Sound mode.  An offer must pass the hard floors: each required capability, the budget, the time limit.  Then
 
     total = cost weight        x (1 - cost / limit)
           + time weight        x (1 - duration / limit) x (1 - load / 2)
@@ -139,7 +139,9 @@ def why_lost(
         return next(reason for reason in (floor_reason(task, offer, mode) for offer in own) if reason is not None)
     if winner is None:
         return f"nobody got it: score {mine.total:.3f}, but {agent} had no room left in this round"
-    theirs = _best(task, [offer for offer in of_task if offer.agent == winner], of_task, weights, mode)
+    won = [offer for offer in of_task if offer.agent == winner]
+    assert won, f"{winner} has won {task.id} without an offer"
+    theirs = _best(task, won, of_task, weights, mode)
     if theirs.total <= mine.total:
         return (
             f"score {mine.total:.3f}, not below the {theirs.total:.3f} of {winner}: "
@@ -210,7 +212,7 @@ def _match(required: Mapping[str, float], levels: Mapping[str, float]) -> float:
 
 def _best(task: Task, own: Sequence[Offer], of_task: Sequence[Offer], weights: Criteria, mode: Mode) -> Score:
     scores = [explain_score(task, offer, of_task, weights, mode) for offer in own]
-    return max(scores, key=lambda score: score.total, default=Score(INADMISSIBLE, {}))
+    return max(scores, key=lambda score: score.total)
 
 
 def _malformed(offer: Offer) -> str:

@@ -15,7 +15,8 @@ from concerted.values import AgentId, Task, TaskId
 
 __all__ = ["Rule", "clear", "ranking"]
 
-UNIT = 1_000_000_000  # a score of 1 as an integer
+UNIT = 1_000_000_000  # a score of 1 as an integer: scores that differ by less than a billionth are equal
+
 Rule = Literal["optimal", "sequential"]
 
 
@@ -29,12 +30,14 @@ def clear(
     """Return task -> the offer that wins it; a task without a winner is left out.
 
     scores: one per offer, below 0 for an inadmissible one.  free: agent -> how many tasks it may be given;
-    one not named gets none.  The order of the offers does not matter; that of the tasks matters under
+    one not named gets none.  The order of the offers never matters; that of the tasks matters under
     `sequential` alone.
 
     optimal: a task of higher priority is never left out for one of lower priority.  Of equally good ways,
-    the task of highest priority, then of smallest id, has the agent of smallest id.  See `assign` for the cost.
+    the one found is decided by `assign` over tasks by priority and id, each with its offers as under
+    `sequential`.  See `assign` for the cost.
     sequential: of offers with equal scores the cheaper, then the less loaded, then the smaller agent id wins.
+    O(offers).
     """
     best = _best_of_each(tasks, offers, scores, free)
     return _optimal(tasks, best, free) if rule == "optimal" else _sequential(tasks, best, free)
@@ -52,7 +55,10 @@ def ranking(offers: Sequence[Offer], scores: Sequence[float]) -> dict[TaskId, li
     ranked: dict[TaskId, list[Offer]] = {}
     for task, scored in by_task.items():
         scored.sort(key=_preference)
-        ranked[task] = list({offer.agent: offer for offer, _ in reversed(scored)}.values())[::-1]
+        best: dict[AgentId, Offer] = {}
+        for offer, _ in scored:
+            best.setdefault(offer.agent, offer)
+        ranked[task] = list(best.values())
     return ranked
 
 
@@ -62,7 +68,7 @@ _Scored = tuple[Offer, float]
 def _best_of_each(
     tasks: Sequence[Task], offers: Sequence[Offer], scores: Sequence[float], free: Mapping[AgentId, int]
 ) -> dict[TaskId, dict[AgentId, _Scored]]:
-    """Return the admissible offers by task and agent; an agent that bids twice for one task is held to the better bid."""
+    """Return the admissible offers by task and agent; of two bids of an agent for one task the better counts."""
     best: dict[TaskId, dict[AgentId, _Scored]] = {task.id: {} for task in tasks}
     for offer, score in zip(offers, scores, strict=True):
         if not score >= 0 or free.get(offer.agent, 0) <= 0 or offer.task not in best:
@@ -82,8 +88,8 @@ def _optimal(
     worth = _worth_of_priorities(rows)
     edges = [
         [
-            (columns[agent], worth[task.priority] + round(score * UNIT))
-            for agent, (_, score) in sorted(best[task.id].items())
+            (columns[offer.agent], worth[task.priority] + round(score * UNIT))
+            for offer, score in sorted(best[task.id].values(), key=_preference)
         ]
         for task in rows
     ]
@@ -95,18 +101,15 @@ def _optimal(
     }
 
 
-def _worth_of_priorities(rows: Sequence[Task]) -> dict[int, int]:
+def _worth_of_priorities(tasks: Sequence[Task]) -> dict[int, int]:
     """Return priority -> what it is worth that such a task is given out at all.
 
-    One of a class is worth more than all of the lower classes with all scores together; integers of any
-    size, so this is exact.
+    One step up is worth more than all scores together.  Equal steps are enough: the sets of tasks that can be
+    given out together are a matroid, in which the heaviest set holds as many as possible of the highest
+    priority, then of the next, and so on, by whatever weights that grow with the priority (Edmonds 1971).
     """
-    worth: dict[int, int] = {}
-    below = len(rows) * UNIT  # more than all scores together
-    for priority in sorted({task.priority for task in rows}):
-        worth[priority] = below + 1
-        below += sum(task.priority == priority for task in rows) * worth[priority]
-    return worth
+    step = len(tasks) * UNIT + 1
+    return {priority: step * grade for grade, priority in enumerate(sorted({task.priority for task in tasks}), 1)}
 
 
 def _sequential(

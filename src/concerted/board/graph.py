@@ -1,22 +1,23 @@
 """The graph of tasks: what may begin now, what can never begin, in which order to take what is ready.
 
-The one mutable thing of this room: a strategy's own, built anew in each replay from the same tasks and
-told the same endings, so it always comes to the same.
+The mutable things of this room: a strategy's own, built anew in each replay from the same tasks and told
+the same endings, so they always come to the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left, insort
+from collections.abc import Iterator, Sequence
 
 from concerted.config.graph import find_cycles
 from concerted.errors import Invalid
 from concerted.values import Task, TaskId
 
-__all__ = ["Graph"]
+__all__ = ["Graph", "ReadyQueue"]
 
 
 class Graph:
-    """Tasks and what they come after.  unfinished: of how many it is not known how they end."""
+    """Tasks and what they come after.  urgent_first: all, by priority, then earliest deadline, then id."""
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         """Read the graph; O(tasks log tasks + edges).
@@ -26,7 +27,7 @@ class Graph:
         """
         self._check(tasks)
         urgent_first = sorted(tasks, key=_urgency)
-        self._rank = {task.id: rank for rank, task in enumerate(urgent_first)}
+        self.urgent_first = [task.id for task in urgent_first]
         self._missing = {task.id: len(set(task.after)) for task in urgent_first}
         self._dependents: dict[TaskId, list[TaskId]] = {task.id: [] for task in urgent_first}
         for task in urgent_first:
@@ -37,7 +38,7 @@ class Graph:
     @property
     def unfinished(self) -> int:
         """How many tasks are neither done nor failed."""
-        return len(self._rank) - len(self._over)
+        return len(self._missing) - len(self._over)
 
     def start(self) -> list[TaskId]:
         """Return the tasks that come after nothing, most urgent first."""
@@ -77,10 +78,6 @@ class Graph:
                     doomed.append((dependent, f"it comes after {task}{way}, and {task} was not done"))
         return doomed
 
-    def order(self, tasks: Iterable[TaskId]) -> list[TaskId]:
-        """Sort tasks: highest priority, then earliest deadline, then id."""
-        return sorted(tasks, key=self._rank.__getitem__)
-
     @staticmethod
     def _check(tasks: Sequence[Task]) -> None:
         problems: list[str] = []
@@ -93,10 +90,46 @@ class Graph:
             unknown = [repr(before) for before in task.after if before not in known]
             if unknown:
                 problems.append(f"task {task.id!r} comes after {', '.join(unknown)}, which nobody has named")
-        for cycle in find_cycles({task.id: task.after for task in tasks}):
-            problems.append(f"tasks wait for each other in a circle: {' -> '.join([*cycle, cycle[0]])}")
+        problems += [
+            f"tasks wait for each other in a circle: {' -> '.join([*cycle, cycle[0]])}"
+            for cycle in find_cycles({task.id: task.after for task in tasks})
+        ]
         if problems:
             raise Invalid("; ".join(problems), problems=problems)
+
+
+class ReadyQueue:
+    """Tasks that may begin and that nobody holds, most urgent first."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._task_of = graph.urgent_first
+        self._rank_of = {task: rank for rank, task in enumerate(graph.urgent_first)}
+        self._ranks: list[int] = []
+
+    def add(self, task: TaskId) -> None:
+        """Put a task in; putting it in twice is putting it in once."""
+        if task not in self:
+            insort(self._ranks, self._rank_of[task])
+
+    def discard(self, task: TaskId) -> None:
+        """Take a task out, if it is there."""
+        place = self._place(task)
+        if place is not None:
+            del self._ranks[place]
+
+    def __contains__(self, task: TaskId) -> bool:
+        return self._place(task) is not None
+
+    def __iter__(self) -> Iterator[TaskId]:
+        return (self._task_of[rank] for rank in self._ranks)
+
+    def __len__(self) -> int:
+        return len(self._ranks)
+
+    def _place(self, task: TaskId) -> int | None:
+        rank = self._rank_of[task]
+        place = bisect_left(self._ranks, rank)
+        return place if place < len(self._ranks) and self._ranks[place] == rank else None
 
 
 def _urgency(task: Task) -> tuple[int, float, TaskId]:

@@ -36,6 +36,7 @@ class SqliteReader:
     """
 
     def __init__(self, path: Path, *, is_owned: bool = False) -> None:
+        self.url = f"sqlite:///{path}"
         self._path = path
         self._is_owned = is_owned
         self._connection: sqlite3.Connection | None = None
