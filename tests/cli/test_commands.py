@@ -1,6 +1,8 @@
 """Commands called in this process: what they print, as words and as JSON."""
 
+import contextlib
 import json
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,6 +66,22 @@ def test_resume_with_nothing_to_resume_is_a_success(finished: Callable[..., Any]
     assert (ended.code, ended.out) == (0, "")
     assert "no unfinished run" in ended.err
     assert finished("resume", "--json").json() == {"runs": []}
+
+
+def test_code_that_would_do_something_else_is_found_before_it_is_put_to_work(
+    finished: Callable[..., Any], tmp_path: Path
+) -> None:
+    assert finished("replay", "--check", "small", "--json").json() == {"checked": 1, "diverged": {}}
+    with contextlib.closing(sqlite3.connect(tmp_path / ".concerted" / "store.db")) as store, store:
+        # As if what is recorded had been done by other code: it asked for something else.
+        store.execute("update log set data = replace(data, 'REQUEST_BID', 'GET_STATUS') where kind = 'command.sent'")
+        store.execute("update log set data = replace(data, 'EXECUTE_TASK', 'GET_STATUS') where kind = 'command.sent'")
+
+    ended = finished("replay", "--check", "small")
+
+    assert ended.code == 1
+    assert "GET_STATUS" in ended.out
+    assert "1 checked, 1 would diverge" in ended.out
 
 
 def test_the_past_is_shown_as_it_was(finished: Callable[..., Any]) -> None:

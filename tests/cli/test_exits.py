@@ -5,8 +5,7 @@ import json
 import pytest
 
 from concerted.cli.exits import EXITS, exit_code, show_error
-from concerted.client.connection import Disconnected
-from concerted.errors import BY_CODE, ConcertedError, Invalid, NotFound
+from concerted.errors import BY_CODE, ConcertedError, Invalid, NotFound, Unreachable
 
 CODES = {
     "error": 1, "not_found": 3, "not_allowed": 5, "wrong_phase": 1, "invalid": 2, "conflict": 2, "timed_out": 4,
@@ -21,7 +20,10 @@ def test_every_error_has_a_documented_exit_code(code: str) -> None:
 
 
 def test_a_case_of_an_error_has_the_code_of_its_kind() -> None:
-    assert exit_code(Disconnected("gone")) == 6
+    class Asleep(Unreachable):
+        pass
+
+    assert exit_code(Asleep("later")) == 6
 
 
 def test_every_line_of_an_error_says_so_and_nothing_goes_to_the_output(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,11 +61,16 @@ class Shell:
         """Read the standard error of a process until a line with these words has come so many times."""
         assert process.stderr is not None
         lines = []
-        for line in process.stderr:
-            lines.append(line)
-            times -= words in line
-            if times == 0:
-                return lines
+        patience = threading.Timer(LONG_S, process.kill)
+        patience.start()
+        try:
+            for line in process.stderr:
+                lines.append(line)
+                times -= words in line
+                if times == 0:
+                    return lines
+        finally:
+            patience.cancel()
         raise AssertionError(f"it ended ({process.wait()}) and never said {words!r}: {''.join(lines)}")
 
     @staticmethod

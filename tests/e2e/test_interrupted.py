@@ -6,20 +6,27 @@ from typing import Any
 
 import pytest
 
-# Each task says that it began, takes a while, and does its work once for each key.
+# Each task says that it has begun, waits for a pass (a folder, which it takes away) or for `go`, and does its work
+# once for each key. So a test says how far a run comes, however slow the machine is.
 WORK = """
 plan: work
 agents:
   - id: w
     count: 2
     run: >-
-      sh -c 'echo "$1" >> begun; sleep 0.15;
+      sh -c 'echo "$1" >> begun;
+      until [ -e go ] || rmdir pass1 2>&- || rmdir pass2 2>&-; do sleep 0.02; done;
       grep -qsF "$CONCERTED_IDEMPOTENCY_KEY" done || echo "$1 $CONCERTED_IDEMPOTENCY_KEY" >> done;
       echo "$1"' sh {task.id}
 tasks:
 """
 TASKS = [f"t{number}" for number in range(1, 9)]
 PLAN = WORK + "".join(f"  - {{id: {task}}}\n" for task in TASKS)
+
+
+def let_pass(shell: Any, *names: str) -> None:
+    for name in names:
+        (shell.folder / name).mkdir()
 
 
 def accepted(lines: list[str]) -> list[str]:
@@ -43,10 +50,12 @@ def assert_all_is_done_once(shell: Any, before: dict[str, int]) -> None:
 
 def test_killed_in_the_middle_the_same_command_finishes_it(shell: Any) -> None:
     shell.write("plan.yaml", PLAN)
+    let_pass(shell, "pass1", "pass2")
     first = shell.start("run", "plan.yaml")
     lines = shell.until(first, "accepted", times=2)
     shell.end(first, signal.SIGKILL)
     before = begun(shell, lines)
+    shell.write("go", "")
 
     again = shell.run("run", "plan.yaml")
 
@@ -58,11 +67,15 @@ def test_killed_in_the_middle_the_same_command_finishes_it(shell: Any) -> None:
 def test_killed_again_and_again_it_is_finished_by_whoever_is_left(shell: Any) -> None:
     shell.write("plan.yaml", PLAN)
     before: dict[str, int] = {}
-    for _ in range(3):
+    for life in range(3):
         one = shell.start("run", "plan.yaml")
+        if life:  # what the life before had started has been killed with it, and takes no pass
+            shell.until(one, "run work goes on")
+        let_pass(shell, "pass1")
         lines = shell.until(one, "accepted")
         shell.end(one, signal.SIGKILL)
         before |= begun(shell, lines)
+    shell.write("go", "")
 
     done = shell.run("resume")
 
@@ -83,6 +96,7 @@ def test_no_command_goes_on_when_its_coordinator_is_killed(shell: Any, eventuall
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_stopped_it_leaves_a_run_that_goes_on_and_says_how(shell: Any, number: int, code: int) -> None:
     shell.write("plan.yaml", PLAN)
+    let_pass(shell, "pass1", "pass2")
     first = shell.start("run", "plan.yaml", "--id", "mine")
     lines = shell.until(first, "accepted", times=2)
 
@@ -93,6 +107,7 @@ def test_stopped_it_leaves_a_run_that_goes_on_and_says_how(shell: Any, number: i
     assert out == ""
     assert "To go on with it: concerted run plan.yaml --id mine" in err
     assert shell.json("status")["runs"][0]["status"] == "active"
+    shell.write("go", "")
     assert shell.run("run", "plan.yaml", "--id", "mine").returncode == 0
     assert_all_is_done_once(shell, before)
 

@@ -1,6 +1,9 @@
 """`concerted run` as a user meets it: one's own command lines, what they gave, and the object of --json."""
 
 import json
+import os
+import subprocess
+import sys
 from typing import Any
 
 COUNT = """
@@ -154,3 +157,19 @@ tasks: [{id: a}, {id: b, capabilities: {magic: 1}, mandatory: false, deadline: 3
     assert "warning: plan.yaml:4:" in done.stderr
     assert "magic" in done.stderr
     assert ["a", "done"] in [line.split()[:2] for line in done.stdout.splitlines()]
+
+
+def test_on_a_terminal_there_is_a_picture_and_the_output_is_still_the_result_alone(shell: Any) -> None:
+    given_two_files(shell)
+    ours, theirs = os.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "concerted", "run", "plan.yaml", "--json"],
+        cwd=shell.folder, env=shell.env | {"TERM": "xterm"}, stdout=subprocess.PIPE, stderr=theirs, text=True,
+    ) as process:  # fmt: skip
+        os.close(theirs)
+        out, _ = process.communicate(timeout=15)
+        screen = os.read(ours, 1 << 16).decode()
+    os.close(ours)
+
+    assert json.loads(out)["status"] == "completed"
+    assert "count-lines: completed, 3 of 3 tasks done" in screen

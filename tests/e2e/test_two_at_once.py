@@ -4,11 +4,12 @@ import json
 import signal
 from typing import Any
 
+# The first task is done at once, the others when the test lets them go on.
 SLOW = """
 plan: NAME
 agents:
   - id: NAME-agent
-    run: sleep 0.15
+    run: sh -c '[ "$1" = a ] || until [ -e NAME.go ]; do sleep 0.02; done' sh {task.id}
 tasks: [{id: a}, {id: b}, {id: c}, {id: d}, {id: e}, {id: f}]
 """
 STEPS = ["a", "b", "c", "d", "e", "f"]
@@ -19,6 +20,11 @@ def given_two_plans(shell: Any) -> None:
     shell.write("two.yaml", SLOW.replace("NAME", "two"))
 
 
+def let_go(shell: Any, *names: str) -> None:
+    for name in names:
+        shell.write(f"{name}.go", "")
+
+
 def test_the_second_run_is_a_client_and_goes_on_when_the_owner_is_killed(shell: Any) -> None:
     given_two_plans(shell)
     owner = shell.start("run", "one.yaml")
@@ -27,6 +33,7 @@ def test_the_second_run_is_a_client_and_goes_on_when_the_owner_is_killed(shell: 
     told = shell.until(client, "accepted")
 
     shell.end(owner, signal.SIGKILL)
+    let_go(shell, "one", "two")
     code, out, err = shell.end(client)
 
     assert f"process {owner.pid} owns" in "".join(told)
@@ -44,7 +51,9 @@ def test_the_agents_of_one_plan_do_not_work_for_another(shell: Any) -> None:
     owner = shell.start("run", "one.yaml", "--json")
     shell.until(owner, "accepted")
 
+    let_go(shell, "two")
     second = shell.json("run", "two.yaml")
+    let_go(shell, "one")
     _, out, _ = shell.end(owner)
 
     assert {task["agent"] for task in second["tasks"]} == {"two-agent"}
@@ -61,6 +70,7 @@ def test_an_agent_at_work_is_not_replaced_by_another_of_its_name(shell: Any) -> 
 
     assert done.returncode == 2
     assert "run one is at work with another agent one-agent" in done.stderr
+    let_go(shell, "one")
     assert shell.end(owner)[0] == 0
 
 
@@ -76,6 +86,7 @@ def test_a_stopped_client_leaves_its_run_to_the_owner(shell: Any) -> None:
     assert code == 130
     assert "run two goes on in the process that owns" in err
     assert "concerted cancel two" in err
+    let_go(shell, "one", "two")
     assert shell.end(owner)[0] == 0
 
 

@@ -280,12 +280,14 @@ def test_heartbeats_say_what_is_held(tmp_path: Path) -> None:
             now = 0.0
             link._clock = lambda: now
             link.send([task_envelope("a"), task_envelope("b")])
+            assert (link.holds("a"), link.holds("b")) == (False, False)  # sent; whether it arrived nobody knows
+            writer.write(write_line(Frame(ack="a")) + write_line(Frame(ack="b")))
             writer.write(write_line(Frame(beat=Beat(agent="ann"))))
-            await owner.heard.until(lambda: len(owner.heard.beats) == 1)
-            assert (link.holds("a"), link.holds("b")) == (True, True)  # sent just now: perhaps not yet read
+            await owner.heard.until(lambda: len(owner.heard.beats) == 3)
+            assert (link.holds("a"), link.holds("b")) == (True, True)  # taken just now: the heartbeat may be older
             now = 1.0
             writer.write(write_line(Frame(beat=Beat(agent="ann", running=("b", "c")))))
-            await owner.heard.until(lambda: len(owner.heard.beats) == 2)
+            await owner.heard.until(lambda: len(owner.heard.beats) == 4)
             assert (link.holds("a"), link.holds("b"), link.holds("c")) == (False, True, True)
 
     run(test)
@@ -299,8 +301,7 @@ def test_what_an_agent_does_not_read_is_left_out(tmp_path: Path, monkeypatch: py
             for number in range(20):
                 link.send([task_envelope(f"k{number}", text="x" * 100_000)])
             assert "queue_full" in owner.heard.kinds()
-            assert link.holds("k0")
-            assert not link.holds("k19")
+            assert link._writer.transport.get_write_buffer_size() < 1_000_000
 
     run(test)
 

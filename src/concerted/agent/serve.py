@@ -174,6 +174,8 @@ class Service:
         said = read_envelope(line)
         if not isinstance(said, Notice):
             self._desk.take(said)
+            if self._desk.holds(said.idempotency_key) and self._writer is not None:
+                self._write(Frame(ack=said.idempotency_key))  # taken: it need not be delivered again
         elif said.welcome is not None:
             self._welcome = True
             self._beat_s = said.welcome.beat_s

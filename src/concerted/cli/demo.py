@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import platform
 import random
 import shutil
 import sys
@@ -45,7 +46,6 @@ __all__ = ["demo"]
 KILLS_UNTIL = 0.65  # which share of the tasks is done at the last kill
 LOOK_S = 0.05  # how often the director looks how far it is
 PAUSE_S = 0.5  # between two kills, at least
-LAST_WORDS_S = 1.0  # how long the last events may take after the coordinator has ended
 PAGE = 10_000
 
 
@@ -83,6 +83,7 @@ def demo(keep: bool, as_json: bool, **options: object) -> int:
     play = Play(**options)  # type: ignore[arg-type]  # click has checked them
     if play.kills >= play.workers:
         raise Invalid(f"--kills {play.kills} leaves none of {play.workers} workers; somebody must do the work")
+    show_note(_programme(play))
     folder = Path(tempfile.mkdtemp(prefix="concerted-demo-"))
     try:
         ending = asyncio.run(interruptible(_perform(play, folder)))
@@ -97,6 +98,13 @@ def demo(keep: bool, as_json: bool, **options: object) -> int:
     if keep:
         _say_where(_url(folder))
     return OK if ending.ledger.is_clean and ending.status == "completed" else FAILED
+
+
+def _programme(play: Play) -> str:
+    return (
+        f"{play.workers} worker processes audit the standard library of Python {platform.python_version()}; "
+        f"{play.kills} of them and the coordinator will be killed, {play.drop:.0%} of the messages dropped"
+    )
 
 
 async def _perform(play: Play, folder: Path) -> Ending:
@@ -144,9 +152,7 @@ async def _watch(play: Play, fleet: Fleet) -> tuple[int, str]:
             asyncio.create_task(_direct(play, fleet, picture, screen)),
         ]
         try:
-            ended = await fleet.finished()
-            await asyncio.wait(tasks, timeout=LAST_WORDS_S)
-            return ended
+            return await fleet.finished()
         finally:
             for task in tasks:
                 task.cancel()

@@ -34,8 +34,8 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
 
     lost: tasks that were not accepted.  awarded_again: claims beyond the first of each task.  released: why claims
     ended without a result -> how many.  answered_from_inbox: commands that came once more and were not done once
-    more.  results_refused: of claims that were over.  replies_late: other
-    answers that nobody waited for any more.  workers_lost: notices that a worker was gone; one whose heartbeats
+    more.  repeats_refused: results of a task that was accepted or taken away before.  late_answers: to anything
+    else, when nobody waited for them any more.  workers_lost: notices that a worker was gone; one whose heartbeats
     were dropped may come back.  entries: rows of the whole log.
     """
 
@@ -47,8 +47,8 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     awarded_again: int
     released: dict[str, int]
     answered_from_inbox: int
-    results_refused: int
-    replies_late: int
+    repeats_refused: int
+    late_answers: int
     workers_lost: int
     workers_back: int
     coordinator_epochs: int
@@ -84,6 +84,8 @@ def count(entries: Iterable[Entry], run: str) -> Ledger:
     tasks = [task["id"] for entry in own if entry.kind == "tasks.added" for task in entry.value()["tasks"]]
     done = Counter(entry.ref for entry in own if entry.kind == "task.done")
     claims = Counter(entry.ref for entry in own if entry.kind == "task.claimed")
+    work = {entry.ref for entry in own if entry.kind == "command.sent" and entry.value()["type"] == "EXECUTE_TASK"}
+    late_answers = sum(entry.kind == "reply.late" and entry.ref not in work for entry in own)
     return Ledger(
         tasks=len(tasks),
         accepted_once=sum(done[task] == 1 for task in tasks),
@@ -93,8 +95,8 @@ def count(entries: Iterable[Entry], run: str) -> Ledger:
         awarded_again=sum(claims.values()) - len(claims),
         released=dict(Counter(str(entry.value()["status"]) for entry in own if entry.kind == "task.released")),
         answered_from_inbox=sum(entry.kind == "reply.received" and bool(entry.value().get("cached")) for entry in own),
-        results_refused=kinds["result.refused"],
-        replies_late=kinds["reply.late"],
+        repeats_refused=kinds["result.refused"] + kinds["reply.late"] - late_answers,
+        late_answers=late_answers,
         workers_lost=kinds["participant.lost"],
         workers_back=kinds["participant.joined"],
         coordinator_epochs=len({int(entry.value()["epoch"]) for entry in own if entry.kind in _BEGINNINGS}),

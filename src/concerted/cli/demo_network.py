@@ -2,7 +2,7 @@
 
     worker <--lines--> Network <--lines--> coordinator
 
-Each line is one message; by dice of its own, seeded, each connection loses a share of them in either direction.
+Each line is one message; by seeded dice, each connection loses a share of them in either direction.
 Only what opens and ends a connection (hello, welcome, goodbye) always arrives.  When one side hangs up,
 the network hangs up on the other.
 """
@@ -64,7 +64,7 @@ class Network:
         self._passing: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Network:
-        self._server = await asyncio.start_unix_server(self._connected, path=str(self._listen), limit=LINE_BYTES)
+        self._server = await asyncio.start_unix_server(self._arrived, path=str(self._listen), limit=LINE_BYTES)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -74,21 +74,22 @@ class Network:
             task.cancel()
         await asyncio.gather(*self._passing, return_exceptions=True)
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _arrived(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(self._connect(reader, writer))
         self._passing.add(task)
         task.add_done_callback(self._passing.discard)
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._count += 1
-        dice = random.Random(f"{self._seed}/{self._count}")
+        up, down = (random.Random(f"{self._seed}/{self._count}/{way}") for way in ("up", "down"))
         try:
             upstream = await asyncio.open_unix_connection(str(self._coordinator), limit=LINE_BYTES)
         except OSError:
             writer.close()  # there is no coordinator just now; the worker tries again
             return
         ways = (
-            self._pass(reader, upstream[1], lambda line: self._lose_answer(line, dice)),
-            self._pass(upstream[0], writer, lambda line: self._lose_command(line, dice)),
+            self._pass(reader, upstream[1], lambda line: self._lose_answer(line, up)),
+            self._pass(upstream[0], writer, lambda line: self._lose_command(line, down)),
         )
         passing = [asyncio.ensure_future(way) for way in ways]
         try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from concerted.cli.output import ago, clip
-from concerted.engine.story import sentence
+from concerted.engine.sentences import sentence
 from concerted.kinds import ENDINGS, run_stream
 from concerted.launch import Session
 from concerted.ports.commands import Events, EventView

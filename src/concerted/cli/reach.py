@@ -52,9 +52,12 @@ class Sight:
         return await self._read(command)
 
     async def give_owner(self, command: Command) -> Any:
-        """Return what the owner answers to any command; None if there is no owner, and nothing was done."""
+        """Return what the owner answers to any command; None if there is no owner, or no longer."""
         connection = await self._connected()
-        return None if connection is None else await connection.give(command)
+        try:
+            return None if connection is None else await connection.give(command)
+        except Disconnected:
+            return None
 
     async def close(self) -> None:
         """Let go of both."""

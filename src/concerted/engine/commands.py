@@ -14,9 +14,10 @@ from typing import Any
 import msgspec
 
 from concerted.engine.coordinator import Coordinator
+from concerted.engine.performer import child_ended
 from concerted.engine.permissions import Principal, require
 from concerted.engine.runs import Charter, Input
-from concerted.engine.views import Viewer
+from concerted.engine.views import UNFINISHED, Viewer
 from concerted.errors import ConcertedError, Conflict, Invalid, NotFound, WrongPhase
 from concerted.kinds import run_stream
 from concerted.messages import decode_request
@@ -236,6 +237,11 @@ async def _end_parked(of: Coordinator, known: RunRecord, command: Cancel) -> Non
     ]
     await of.store.append([Write(rows=rows, run=known.id, epoch=known.epoch)])
     of.run_over(known.id)
+    if known.parent is not None:
+        told = f"called off while parked: {known.error or ''}"
+        of.tell_parent(known.parent, known.id, child_ended(known.id, "cancelled", None, told))
+    for child in await of.store.find(RunRecord, {"parent": known.id, "status": UNFINISHED}, limit=10_000):
+        await _cancel(of, Cancel(id=child.id, by=command.by, reason=f"its parent {known.id} was called off"))
 
 
 async def _resume(of: Coordinator, command: Resume) -> RunView:

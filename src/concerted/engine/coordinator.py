@@ -30,7 +30,7 @@ from concerted.engine.rounds import Rounds
 from concerted.engine.runs import Charter, Coordinate, Input, Instance
 from concerted.engine.sleepers import Sleepers
 from concerted.engine.slots import Slots
-from concerted.engine.takeover import revive, take_over
+from concerted.engine.takeover import hear_of_children, revive, take_over
 from concerted.engine.watchdog import BlackBox, Watchdog
 from concerted.errors import ConcertedError, NotFound, WrongPhase
 from concerted.ports.clock import Clock
@@ -197,8 +197,9 @@ class Coordinator:
         """Replay a run that was parked and let it go on."""
         record = await self.store.get(RunRecord, run)
         if record is not None and run not in self.rounds.live:
-            await revive(self, record, adopted=True)
-            self.rounds.touch(self.rounds.live[run])
+            active = await revive(self, record, adopted=True)
+            self.rounds.touch(active)
+            await hear_of_children(self, [active])
 
     def run_fenced(self, active: Active) -> None:
         """Let go of a run that another process has taken over."""

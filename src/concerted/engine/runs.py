@@ -243,6 +243,8 @@ class Instance:
     def _end(self, ending: Ending) -> None:
         data = {**ending.data, "metrics": self.tally.metrics(self.loop.now - (self.started_at or self.created_at))}
         self.journal.follow(f"run.{ending.status}", self.loop.now, data=data)
+        if ending.status == "parked":  # a person may let it go on, and then it will want to hear of its children
+            self.children.clear()
         self._let_go(f"its parent {self.id} is over")
         self.ending = ending
 

@@ -10,14 +10,25 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from concerted.config.settings import Auction
+from concerted.engine.sentences import clock, reply_words, sentence, some
+from concerted.engine.verdicts import Sale, rules_of
 from concerted.kinds import ENDINGS
 from concerted.ports.commands import Waiting
 from concerted.ports.store import Entry
 from concerted.values import Instant
 
-__all__ = ["Open", "Story", "about_agent", "read_story", "sentence"]
+__all__ = ["Line", "Open", "Story", "read_story"]
 
-NAMED = 5  # agents or tasks named in one sentence; the rest are counted
+
+@dataclass(slots=True)
+class Line:
+    """One sentence.  about: the tasks that it concerns, None for all.  sale: the auction round that it closes."""
+
+    at: Instant
+    words: str
+    about: frozenset[str] | None
+    sale: Sale | None = None
 
 
 @dataclass(slots=True)
@@ -39,7 +50,9 @@ class Story:
     open: dict[int, Open] = field(default_factory=dict)
     tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
     claims: dict[str, tuple[str, int, Instant]] = field(default_factory=dict)  # task -> agent, epoch, since
-    lines: list[tuple[Instant, str | None, str | None, str]] = field(default_factory=list)  # at, task, agent, words
+    lines: list[Line] = field(default_factory=list)
+    sale: Sale = field(default_factory=Sale)  # the auction round that is going on
+    rules: Auction = field(default_factory=Auction)
     status: str = "queued"
     created_at: Instant = 0.0
     deadline_at: Instant | None = None
@@ -61,9 +74,9 @@ class Story:
             found.append(
                 Waiting(
                     subject=self.run,
-                    waiting_for=f"{kind} from {_some(agents)}" if agents else kind,
+                    waiting_for=f"{kind} from {some(agents)}" if agents else kind,
                     since=since,
-                    unblocked_by=_some(agents) if agents else kind,
+                    unblocked_by=some(agents) if agents else kind,
                     deadline=min((m.deadline for m in members if m.deadline), default=self.deadline_at),
                 )
             )
@@ -90,9 +103,9 @@ class Story:
                 found.append(
                     Waiting(
                         subject=f"{self.run}:{name}",
-                        waiting_for=f"task {_some(missing)}",
+                        waiting_for=f"task {some(missing)}",
                         since=task["since"],
-                        unblocked_by=_some([self.claims[m][0] if m in self.claims else m for m in missing]),
+                        unblocked_by=some([self.claims[m][0] if m in self.claims else m for m in missing]),
                         deadline=self.deadline_at,
                     )
                 )
@@ -110,9 +123,16 @@ class Story:
         return found
 
     def chain(self, task: str | None = None) -> tuple[str, ...]:
-        """Return the story in sentences, of one task or of the whole run."""
-        lines = [line for line in self.lines if task is None or line[1] in (None, task)]
-        return tuple(f"{_clock(at - self.created_at)}  {words}" for at, _, _, words in lines)
+        """Return the story in sentences, of the whole run or of one task: then with why each bidder did not win it."""
+        told = []
+        for line in self.lines:
+            if task is not None and line.about is not None and task not in line.about:
+                continue
+            words = line.words
+            if task is not None and line.sale is not None:
+                words = line.sale.verdict(task, self.tasks[task]["task"], self.rules)
+            told.append(f"{clock(line.at - self.created_at)}  {words}")
+        return tuple(told)
 
 
 def read_story(run: str, entries: Iterable[Entry]) -> Story:
@@ -123,12 +143,32 @@ def read_story(run: str, entries: Iterable[Entry]) -> Story:
         if not isinstance(value, dict):
             value = {}
         asked = story.open.get(int(entry.ref or 0)) if entry.kind == "reply.received" else None
+        about = _about(story, entry, value)
         _follow(story, entry, value)
-        words = sentence(entry, value) if asked is None else _reply_words(asked.type, entry.agent or "?", value)
+        words = sentence(entry, value) if asked is None else reply_words(asked.type, entry.agent or "?", value)
         if words:
-            task = entry.ref if entry.kind.startswith("task.") else value.get("task")
-            story.lines.append((entry.at, task, entry.agent, words))
+            closed = entry.kind == "auction.closed"
+            story.lines.append(Line(entry.at, words, about, story.sale if closed else None))
     return story
+
+
+def _about(story: Story, entry: Entry, value: dict[str, Any]) -> frozenset[str] | None:
+    """Return the tasks that an entry concerns, None for all."""
+    match entry.kind:
+        case "auction.announced":
+            return frozenset(value["tasks"])
+        case "auction.closed":
+            return frozenset(value["awards"]) | frozenset(value.get("unsold") or ())
+        case "participant.lost":
+            return frozenset(task for task, claim in story.claims.items() if claim[0] == entry.agent)
+        case "lease.expired" | "result.refused":
+            return frozenset({str(value.get("task"))})
+        case "command.sent" | "reply.received" | "reply.late" | "participant.joined" | "participant.changed":
+            return frozenset()  # bids are told where the round is closed, results where they are accepted
+        case _ if entry.kind.startswith("task."):
+            return frozenset({entry.ref or ""})
+        case _:
+            return None
 
 
 def _follow(story: Story, entry: Entry, value: dict[str, Any]) -> None:
@@ -136,6 +176,11 @@ def _follow(story: Story, entry: Entry, value: dict[str, Any]) -> None:
     match kind:
         case "run.created":
             story.created_at = entry.at
+            story.rules = rules_of(value)
+        case "auction.announced":
+            story.sale = Sale(bidders=list(value["bidders"]))
+        case "auction.closed":
+            story.sale.close(value)
         case "run.started":
             story.status, story.deadline_at = "active", value.get("deadline_at")
         case "run.unparked":
@@ -149,7 +194,9 @@ def _follow(story: Story, entry: Entry, value: dict[str, Any]) -> None:
         case "effect.started":
             story.open[int(ref)] = Open(f"local effect {value['name']}", None, entry.at)
         case "reply.received" | "child.ended" | "effect.recorded" | "lease.expired":
-            story.open.pop(int(ref), None)
+            opened_before = story.open.pop(int(ref), None)
+            if opened_before is not None and opened_before.type == "REQUEST_BID":
+                story.sale.answers[entry.agent or "?"] = value
         case "participant.lost":
             for number in [n for n, each in story.open.items() if each.agent == entry.agent]:
                 del story.open[number]
@@ -157,7 +204,7 @@ def _follow(story: Story, entry: Entry, value: dict[str, Any]) -> None:
             for task in value["tasks"]:
                 after = list(task.get("after", ()))
                 status = "pending" if after else "ready"
-                story.tasks[task["id"]] = {"status": status, "after": after, "since": entry.at}
+                story.tasks[task["id"]] = {"status": status, "after": after, "since": entry.at, "task": task}
         case "run.restarted":
             story.open.clear()
         case _ if kind in ENDINGS:
@@ -170,7 +217,7 @@ def _follow(story: Story, entry: Entry, value: dict[str, Any]) -> None:
 
 def _follow_task(story: Story, entry: Entry, value: dict[str, Any]) -> None:
     ref = entry.ref or ""
-    task = story.tasks.setdefault(ref, {"status": "ready", "after": [], "since": entry.at})
+    task = story.tasks.setdefault(ref, {"status": "ready", "after": [], "since": entry.at, "task": {"id": ref}})
     task["since"] = entry.at
     match entry.kind:
         case "task.claimed":
@@ -182,132 +229,3 @@ def _follow_task(story: Story, entry: Entry, value: dict[str, Any]) -> None:
         case "task.done" | "task.failed" | "task.cancelled":
             story.claims.pop(ref, None)
             task["status"] = entry.kind.removeprefix("task.")
-
-
-def sentence(entry: Entry, value: dict[str, Any]) -> str | None:
-    """Put one entry into words; None for what only a replay needs."""
-    agent, ref = entry.agent or "?", entry.ref or "?"
-    match entry.kind:
-        case "run.created":
-            return f"run asked for: strategy {value['strategy']}, {len(value.get('agents') or ())} agents"
-        case "run.started":
-            return f"it got a slot on node {value['node']}"
-        case "run.resumed":
-            return f"taken over by node {value['node']} under epoch {value['epoch']}"
-        case "command.sent":
-            return f"asked {_some(value['agents'])}: {value['type']}"
-        case "reply.received":
-            return f"{agent} answered {value['status']}"
-        case "reply.late":
-            return f"{agent} answered command {ref} too late ({value['status']}); kept, not applied"
-        case "result.refused":
-            return (
-                f"{agent} came with a result of {value['task']} under claim {value['epoch']}, which is over "
-                f"(now {value['current_epoch']}); refused and kept"
-            )
-        case "lease.expired":
-            return f"{agent} let the lease of {value['task']} run out"
-        case "participant.lost":
-            return f"{agent} was lost: {value.get('reason', '')}"
-        case "participant.joined":
-            return f"{agent} joined"
-        case "signal.received":
-            return f"signal {value['name']} came"
-        case "cancel.requested":
-            return f"{value.get('by')} called it off: {value.get('reason') or 'no reason given'}"
-        case "deadline.passed":
-            return "its deadline passed"
-        case "child.started":
-            return f"child run {value['run']} started ({value['strategy']})"
-        case "child.ended":
-            return f"child run {value['run']} {value['status']}"
-        case _:
-            return _domain_words(entry.kind, agent, ref, value)
-
-
-def _domain_words(kind: str, agent: str, ref: str, value: dict[str, Any]) -> str | None:
-    match kind:
-        case "tasks.added":
-            return f"tasks: {_some([task['id'] for task in value['tasks']])}"
-        case "auction.announced":
-            return f"auction of {_some(value['tasks'])} to {_some(value['bidders'])}"
-        case "auction.closed":
-            awards = [f"{task} to {winner}" for task, winner in value["awards"].items()]
-            unsold = [f"{task}: {why}" for task, why in (value.get("unsold") or {}).items()]
-            return f"awarded {_some(awards) or 'nothing'}" + (f"; unsold {_some(unsold)}" if unsold else "")
-        case "task.ready":
-            return f"task {ref} is ready: all it comes after is done"
-        case "task.claimed":
-            return f"{agent} claimed {ref} (claim {value['epoch']})"
-        case "task.released":
-            return f"{agent} no longer holds {ref}: {value.get('reason') or value.get('status')}"
-        case "task.assigned":
-            return f"the leader gave {ref} to {agent}"
-        case "task.done":
-            return f"{agent} did {ref}; accepted under claim {value.get('epoch')}"
-        case "task.failed" | "task.cancelled" | "task.waiting":
-            return f"task {ref} {kind.removeprefix('task.')}: {value.get('reason', '')}"
-        case "leader.elected":
-            return f"{agent} leads in term {value['term']}"
-        case "leader.lost":
-            return f"the leader {agent} was lost: {value.get('reason', '')}"
-        case _ if kind in ENDINGS:
-            told = value.get("error") or value.get("reason")
-            return f"run {ENDINGS[kind].replace('_', ' ')}" + (f": {told}" if told else "")
-        case _:
-            return None
-
-
-def _reply_words(asked: str, agent: str, value: dict[str, Any]) -> str | None:
-    """Put an answer into words; None where the next line says it better."""
-    told = value.get("error")
-    if value["status"] != "ok":
-        return f"{agent} answered {asked}: {value['status']}" + (f", {told}" if told else "")
-    answer = value.get("value")
-    if asked == "REQUEST_BID" and isinstance(answer, dict):
-        bids = [f"{bid['task']} for {bid['cost']:g}" for bid in answer.get("bids", ()) if isinstance(bid, dict)]
-        return (
-            f"{agent} bid on {_some(bids)}" if bids else f"{agent} did not bid: {answer.get('reason') or 'no reason'}"
-        )
-    if asked in _ANSWERED_BY_THE_NEXT_LINE:
-        return None
-    return f"{agent} answered {asked}"
-
-
-_ANSWERED_BY_THE_NEXT_LINE = frozenset(
-    {"EXECUTE_TASK", "GET_CAPABILITIES", "GET_STATUS", "CHECK_PROGRESS", "DECOMPOSE_OBJECTIVE", "FOLLOW_LEADER"}
-)
-
-
-def about_agent(agent: str, entries: Iterable[Entry]) -> tuple[str, ...]:
-    """Tell an agent's own stream in sentences."""
-    lines = []
-    first: Instant | None = None
-    for entry in entries:
-        value = entry.value()
-        first = entry.at if first is None else first
-        words = {
-            "agent.registered": f"{agent} registered ({value.get('link')})",
-            "agent.changed": f"{agent} has a new profile",
-            "agent.suspect": f"{agent} is suspect: {value.get('reason', '')}",
-            "agent.gone": f"{agent} is gone: {value.get('reason', '')}",
-            "agent.alive": f"{agent} is back",
-            "agent.left": f"{agent} left: {value.get('reason', '')}",
-            "agent.fault": f"{agent} misbehaved: {value.get('fault')}: {value.get('detail', '')}",
-            "breaker.opened": f"commands to {agent} fail fast after {value.get('failures')} failures",
-            "breaker.closed": f"{agent} answers again",
-        }.get(entry.kind)
-        if words:
-            lines.append(f"{_clock(entry.at - first)}  {words}")
-    return tuple(lines)
-
-
-def _some(names: Iterable[Any]) -> str:
-    """Name the first five and count the rest."""
-    listed = [str(name) for name in names]
-    rest = len(listed) - NAMED
-    return ", ".join(listed[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
-
-
-def _clock(seconds: float) -> str:
-    return f"+{seconds:.3f}s"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from itertools import takewhile
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -26,9 +27,10 @@ from concerted.values import AgentId, RunId, encode
 if TYPE_CHECKING:
     from concerted.engine.coordinator import Coordinator
 
-__all__ = ["check_replay", "history", "rebuild_instance", "revive", "take_over"]
+__all__ = ["check_replay", "hear_of_children", "history", "rebuild_instance", "revive", "take_over"]
 
 PAGE = 50_000  # entries read at once
+EXECUTING = "it was executing when the process before this one died"
 
 T = TypeVar("T")
 
@@ -57,7 +59,8 @@ async def take_over(of: Coordinator) -> None:
     await asyncio.gather(*(of.roster.reopen(agent) for agent in agents if agent is not None))
     for active in revived:
         of.rounds.touch(active)
-    await _hear_of_children(of, revived)
+    await hear_of_children(of, revived)
+    await _call_off_orphans(of, revived)
 
 
 async def revive(of: Coordinator, record: RunRecord, *, adopted: bool = False) -> Active:
@@ -97,16 +100,13 @@ async def revive(of: Coordinator, record: RunRecord, *, adopted: bool = False) -
 
 async def _deaths(of: Coordinator, record: RunRecord, entries: list[Entry]) -> int:
     """Count, in the log, one more death of the process while this run was executing; progress starts anew."""
-    deaths = 1
-    for entry in reversed(entries):
-        if entry.kind != "run.resumed":
-            break
-        deaths = max(deaths, int(entry.value()["attempts"]) + 1)
+    resumed = takewhile(lambda entry: entry.kind == "run.resumed", reversed(entries))
+    deaths = 1 + sum(entry.value()["reason"] == EXECUTING for entry in resumed)
     data = {
         "node": of.world.node,
         "epoch": record.epoch,
         "attempts": deaths,
-        "reason": "it was executing when the process before this one died",
+        "reason": EXECUTING,
     }
     row = Row(stream=run_stream(record.id), at=of.clock.now(), kind="run.resumed", data=encode(data))
     await of.store.append([Write(rows=[row], run=record.id, epoch=record.epoch)])
@@ -202,7 +202,22 @@ def _strategy(of: Coordinator, entries: list[Entry]) -> Coordinate:
     return of.world.strategies(str(entries[0].value()["strategy"]))
 
 
-async def _hear_of_children(of: Coordinator, revived: list[Active]) -> None:
+async def _call_off_orphans(of: Coordinator, revived: list[Active]) -> None:
+    """Call off children whose parents have ended, or stopped waiting, when nobody could tell them any more."""
+    for active in revived:
+        parent = active.instance.charter.parent
+        if parent is None or active.instance.ending is not None:
+            continue
+        waiting = of.rounds.live.get(parent)
+        record = None if waiting is not None else await of.store.get(RunRecord, parent)
+        is_over = record is not None and record.ended_at is not None
+        number = int(active.id.rsplit("/", 1)[1])
+        left = waiting is not None and waiting.instance.ending is None and number not in waiting.instance.children
+        if is_over or left:
+            of.stop_child(active.id, f"its parent {parent} no longer waits for it")
+
+
+async def hear_of_children(of: Coordinator, revived: list[Active]) -> None:
     """Give parents the outcomes of children that ended while nobody could tell them."""
     for active in revived:
         for number, (effect, _) in sorted(active.instance.children.items()):

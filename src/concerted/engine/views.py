@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from concerted.engine.story import about_agent, read_story
+from concerted.engine.sentences import about_agent
+from concerted.engine.story import read_story
 from concerted.errors import Invalid, NotFound
 from concerted.kinds import agent_stream, run_stream
 from concerted.ports.commands import AgentView, Events, EventView, RunView, StatusView, Waiting, WhyView

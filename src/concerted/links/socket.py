@@ -50,7 +50,7 @@ class SocketLink:
         self._beat_s = beat_s
         self._events: LinkEvents | None = None
         self._listener: asyncio.Task[None] | None = None
-        self._in_hand: dict[str, float] = {}  # key -> when it was sent or last heard of, monotonic
+        self._in_hand: dict[str, float] = {}  # key -> when the agent last spoke of it, monotonic
         self._faults = 0
         self._clock: Callable[[], float] = time.monotonic
 
@@ -68,14 +68,10 @@ class SocketLink:
         if unread > QUEUE_BYTES:
             self._fault("queue_full", f"{unread} bytes wait to be read; {len(batch)} commands were left out")
             return
-        now = self._clock()
-        for envelope in batch:
-            if envelope.idempotency_key:
-                self._in_hand[envelope.idempotency_key] = now
         self._writer.write(b"".join(map(write_line, batch)))
 
     def holds(self, key: str) -> bool:
-        """Say whether the agent has been sent this command and, as far as its heartbeats tell, is at work on it."""
+        """Say whether the agent has said that it took this command and, as far as its heartbeats tell, has it still."""
         return key in self._in_hand
 
     async def close(self, reason: str) -> None:  # noqa: ARG002
@@ -140,7 +136,7 @@ class SocketLink:
                 self._fault("not_a_frame", f"a profile of {frame.changed.id}, but this is {self.agent}")
 
     def _take_beat(self, events: LinkEvents, beat: Beat) -> None:
-        """Believe the heartbeat: what it does not name, and was not sent just now, the agent does not have."""
+        """Believe the heartbeat: what it does not name, and was not taken just now, the agent does not have."""
         now = self._clock()
         for key in beat.running:
             self._in_hand[key] = now

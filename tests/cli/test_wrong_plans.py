@@ -1,6 +1,7 @@
 """Wrong plans: each is explained, with its place where there is one, and nothing is started."""
 
-import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,31 +36,33 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_plan_is_explained_and_nothing_is_started(shell: Any, name: str) -> None:
+def test_a_wrong_plan_is_explained_and_nothing_is_started(
+    concerted: Callable[..., Any], tmp_path: Path, name: str
+) -> None:
     text, words = WRONG[name]
-    shell.write("plan.yaml", text)
+    (tmp_path / "plan.yaml").write_text(text)
 
-    done = shell.run("run", "plan.yaml", "--json")
+    ended = concerted("run", "plan.yaml", "--json")
 
-    assert done.returncode == 2, done.stderr
-    assert words in done.stderr
-    assert "Traceback" not in done.stderr
-    assert json.loads(done.stdout)["error"]["facts"]["problems"]
-    assert not (shell.folder / ".concerted").exists()
+    assert ended.code == 2, ended.err
+    assert words in ended.err
+    assert ended.json()["error"]["facts"]["problems"]
+    assert not (tmp_path / ".concerted").exists()
 
 
-def test_every_mistake_is_told_at_once(shell: Any) -> None:
-    shell.write("plan.yaml", "plan: x\nagents:\n- {id: w}\n- {id: w, run: echo}\ntasks:\n- {id: a, retries: -1}\n")
+def test_every_mistake_is_told_at_once(concerted: Callable[..., Any], tmp_path: Path) -> None:
+    wrong = "plan: x\nagents:\n- {id: w}\n- {id: w, run: echo}\ntasks:\n- {id: a, retries: -1}\n"
+    (tmp_path / "plan.yaml").write_text(wrong)
 
-    done = shell.run("run", "plan.yaml")
+    ended = concerted("run", "plan.yaml")
 
-    assert [line.split(":")[:3] for line in done.stderr.splitlines()] == [
+    assert [line.split(":")[:3] for line in ended.err.splitlines()] == [
         ["error", " plan.yaml", line] for line in ("3", "4", "6")
     ]
 
 
-def test_a_plan_that_is_not_there_is_a_wrong_argument(shell: Any) -> None:
-    done = shell.run("run", "nowhere.yaml")
+def test_a_plan_that_is_not_there_is_a_wrong_argument(concerted: Callable[..., Any]) -> None:
+    ended = concerted("run", "nowhere.yaml")
 
-    assert done.returncode == 2
-    assert "nowhere.yaml cannot be read: No such file" in done.stderr
+    assert ended.code == 2
+    assert "nowhere.yaml cannot be read: No such file" in ended.err

@@ -1,0 +1,139 @@
+"""Entries of the log in words: one sentence each, or none for what only a replay needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from concerted.kinds import ENDINGS
+from concerted.ports.store import Entry
+from concerted.values import Instant
+
+__all__ = ["about_agent", "clock", "reply_words", "sentence", "some"]
+
+NAMED = 5  # agents or tasks named in one sentence; the rest are counted
+SAID_BY_OTHER_LINES = frozenset({"EXECUTE_TASK", "CHECK_PROGRESS", "GET_STATUS", "FOLLOW_LEADER", "REQUEST_BID"})
+ANSWERED_BY_THE_NEXT_LINE = SAID_BY_OTHER_LINES - {"REQUEST_BID"} | {"GET_CAPABILITIES", "DECOMPOSE_OBJECTIVE"}
+
+
+def sentence(entry: Entry, value: dict[str, Any]) -> str | None:
+    """Put one entry into words; None for what only a replay needs."""
+    agent, ref = entry.agent or "?", entry.ref or "?"
+    match entry.kind:
+        case "run.created":
+            return f"run asked for: strategy {value['strategy']}, {len(value.get('agents') or ())} agents"
+        case "run.started":
+            return f"it got a slot on node {value['node']}"
+        case "run.resumed":
+            return f"taken over by node {value['node']} under epoch {value['epoch']}"
+        case "command.sent":
+            told = value["type"] not in SAID_BY_OTHER_LINES
+            return f"asked {some(value['agents'])}: {value['type']}" if told else None
+        case "reply.received":
+            return f"{agent} answered {value['status']}"
+        case "reply.late":
+            return f"{agent} answered command {ref} too late ({value['status']}); kept, not applied"
+        case "result.refused":
+            newer = f"; {value['current_epoch']} is the newest" if value["current_epoch"] != value["epoch"] else ""
+            claim = f"claim {value['epoch']}, which is over{newer}"
+            return f"{agent} came with a result of {value['task']} under {claim}; refused and kept"
+        case "lease.expired":
+            return f"{agent} let the lease of {value['task']} run out"
+        case "participant.lost":
+            return f"{agent} was lost: {value.get('reason', '')}"
+        case "participant.joined":
+            return f"{agent} joined"
+        case "signal.received":
+            return f"signal {value['name']} came"
+        case "cancel.requested":
+            return f"{value.get('by')} called it off: {value.get('reason') or 'no reason given'}"
+        case "deadline.passed":
+            return "its deadline passed"
+        case "child.started":
+            return f"child run {value['run']} started ({value['strategy']})"
+        case "child.ended":
+            return f"child run {value['run']} {value['status']}"
+        case _:
+            return _domain_words(entry.kind, agent, ref, value)
+
+
+def _domain_words(kind: str, agent: str, ref: str, value: dict[str, Any]) -> str | None:
+    match kind:
+        case "tasks.added":
+            return f"tasks: {some([task['id'] for task in value['tasks']])}"
+        case "auction.announced":
+            return f"auction of {some(value['tasks'])} to {some(value['bidders'])}"
+        case "auction.closed":
+            awards = [f"{task} to {winner}" for task, winner in value["awards"].items()]
+            unsold = [f"{task}: {why}" for task, why in (value.get("unsold") or {}).items()]
+            return f"awarded {some(awards) or 'nothing'}" + (f"; unsold {some(unsold)}" if unsold else "")
+        case "task.ready":
+            return f"task {ref} is ready: all it comes after is done"
+        case "task.claimed":
+            return f"{agent} claimed {ref} (claim {value['epoch']})"
+        case "task.released":
+            return f"{agent} no longer holds {ref}: {value.get('reason') or value.get('status')}"
+        case "task.assigned":
+            return f"the leader gave {ref} to {agent}"
+        case "task.done":
+            return f"{agent} did {ref}; accepted under claim {value.get('epoch')}"
+        case "task.failed" | "task.cancelled" | "task.waiting":
+            return f"task {ref} {kind.removeprefix('task.')}: {value.get('reason', '')}"
+        case "leader.elected":
+            return f"{agent} leads in term {value['term']}"
+        case "leader.lost":
+            return f"the leader {agent} was lost: {value.get('reason', '')}"
+        case _ if kind in ENDINGS:
+            told = value.get("error") or value.get("reason")
+            return f"run {ENDINGS[kind].replace('_', ' ')}" + (f": {told}" if told else "")
+        case _:
+            return None
+
+
+def reply_words(asked: str, agent: str, value: dict[str, Any]) -> str | None:
+    """Put an answer into words; None where the next line says it better."""
+    told = value.get("error")
+    if value["status"] != "ok":
+        return f"{agent} answered {asked}: {value['status']}" + (f", {told}" if told else "")
+    answer = value.get("value")
+    if asked == "REQUEST_BID" and isinstance(answer, dict):
+        bids = [f"{bid['task']} for {bid['cost']:g}" for bid in answer.get("bids", ()) if isinstance(bid, dict)]
+        return f"{agent} bid on {some(bids)}" if bids else f"{agent} did not bid: {answer.get('reason') or 'no reason'}"
+    if asked in ANSWERED_BY_THE_NEXT_LINE:
+        return None
+    return f"{agent} answered {asked}"
+
+
+def about_agent(agent: str, entries: Iterable[Entry]) -> tuple[str, ...]:
+    """Tell an agent's own stream in sentences."""
+    lines = []
+    first: Instant | None = None
+    for entry in entries:
+        value = entry.value()
+        first = entry.at if first is None else first
+        words = {
+            "agent.registered": f"{agent} registered ({value.get('link')})",
+            "agent.changed": f"{agent} has a new profile",
+            "agent.suspect": f"{agent} is suspect: {value.get('reason', '')}",
+            "agent.gone": f"{agent} is gone: {value.get('reason', '')}",
+            "agent.alive": f"{agent} is back",
+            "agent.left": f"{agent} left: {value.get('reason', '')}",
+            "agent.fault": f"{agent} misbehaved: {value.get('fault')}: {value.get('detail', '')}",
+            "breaker.opened": f"commands to {agent} fail fast after {value.get('failures')} failures",
+            "breaker.closed": f"{agent} answers again",
+        }.get(entry.kind)
+        if words:
+            lines.append(f"{clock(entry.at - first)}  {words}")
+    return tuple(lines)
+
+
+def some(names: Iterable[Any]) -> str:
+    """Name the first five and count the rest."""
+    listed = [str(name) for name in names]
+    rest = len(listed) - NAMED
+    return ", ".join(listed[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def clock(seconds: float) -> str:
+    """Show an instant as seconds since the beginning."""
+    return f"+{seconds:.3f}s"

@@ -1,0 +1,90 @@
+"""Why each bidder did or did not get a task: computed from the log when somebody asks, and stored nowhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from concerted.allocation.criteria import Offer, why_lost
+from concerted.config.settings import Auction
+from concerted.messages import Bids
+from concerted.values import AgentId, Task, TaskId
+
+__all__ = ["Sale", "rules_of"]
+
+TOLD = 20  # bidders of whom a verdict speaks; the rest are counted
+
+
+@dataclass(slots=True)
+class Sale:
+    """One auction round as the log has it.  answers: bidder -> its reply; loads: bidder -> 0..1."""
+
+    bidders: list[str] = field(default_factory=list)
+    answers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    awards: dict[str, str] = field(default_factory=dict)
+    unsold: dict[str, str] = field(default_factory=dict)
+    loads: dict[str, float] = field(default_factory=dict)
+
+    def close(self, value: dict[str, Any]) -> None:
+        """Take what `auction.closed` says."""
+        self.awards, self.unsold = value["awards"], value.get("unsold") or {}
+        self.loads = {agent: float(lines[0][5]) for agent, lines in (value.get("bids") or {}).items() if lines}
+
+    def verdict(self, task: str, described: dict[str, Any], rules: Auction) -> str:
+        """Say who got a task, and of everybody else why not, one line each."""
+        winner = self.awards.get(task)
+        head = f"awarded to {winner}" if winner else f"unsold: {self.unsold.get(task, '')}"
+        offers = [offer for agent in self.bidders for offer in self._offers(agent, task)]
+        wanted = msgspec.convert(described, Task)
+        won = None if winner is None else AgentId(winner)
+        lines = []
+        for agent in self.bidders[:TOLD]:
+            own = next((offer for offer in offers if offer.agent == agent), None)
+            if own is None:
+                lines.append(f"{agent} did not bid: {self._silence(agent)}")
+                continue
+            why = why_lost(wanted, own.agent, offers, won, rules.evaluation_criteria, rules.mode)
+            lines.append(f"{agent} bid {own.cost:g} for {own.duration_s:g} s at quality {own.quality:g}: {why}")
+        if len(self.bidders) > TOLD:
+            lines.append(f"and {len(self.bidders) - TOLD} more")
+        return "\n            ".join([head, *lines])
+
+    def _offers(self, agent: str, task: str) -> list[Offer]:
+        bids = self._bids(agent)
+        return [
+            Offer(
+                agent=AgentId(agent),
+                task=TaskId(task),
+                cost=bid.cost,
+                duration_s=bid.estimated_duration_s,
+                quality=bid.quality_score,
+                reliability=bids.reliability,
+                load=self.loads.get(agent, 0.0),
+                capabilities=bids.capabilities,
+            )
+            for bid in bids.bids
+            if bid.task == task
+        ]
+
+    def _bids(self, agent: str) -> Bids:
+        try:
+            return msgspec.convert(self.answers.get(agent, {}).get("value") or {}, Bids)
+        except msgspec.ValidationError:
+            return Bids(reason="its answer was no list of bids")
+
+    def _silence(self, agent: str) -> str:
+        answer = self.answers.get(agent)
+        if answer is None:
+            return "no answer came in time"
+        if answer["status"] != "ok":
+            return f"{answer['status']}: {answer.get('error') or ''}"
+        bids = self._bids(agent)
+        return bids.reason or "it bid on other tasks"
+
+
+def rules_of(charter: dict[str, Any]) -> Auction:
+    """Return the rules of the auctions of a run, from the data of its `run.created`."""
+    settings = charter.get("config", {}).get("strategies", {}).get("auction", {})
+    return msgspec.convert(settings, Auction)
