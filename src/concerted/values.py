@@ -144,12 +144,14 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Objective(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a run is for: a text, the tasks if they are known, or the name of what finds them.
 
-    decompose: `module:function` (objective -> list of tasks), called once through `run.do`.
+    decompose: `module:function` (objective -> list of tasks), called once through `run.do`.  folder: where
+    its module is looked for first, so that any process may call it.
     """
 
     description: str = ""
     tasks: tuple[Task, ...] = ()
     decompose: str | None = None
+    folder: str | None = None
     data: dict[str, Any] = {}
 
 

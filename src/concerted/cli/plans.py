@@ -63,6 +63,8 @@ def read_order(file: str, *, run: str | None, store: str | None) -> Order:
         raise Invalid("\n".join(f"{file}: {problem}" for problem in shown), problems=shown)
     # Neither of the two may be in a run's id: one parts a child from its parent, the other asks for many.
     name = plan.name.replace("/", "-").replace("*", "-")
+    if plan.objective.decompose is not None:  # whoever owns the store will call it, wherever that runs
+        plan = msgspec.structs.replace(plan, objective=msgspec.structs.replace(plan.objective, folder=str(folder)))
     return Order(plan, RunId(run or name), store or _own_store(plan, folder) or DEFAULT_STORE, specs)
 
 

@@ -34,9 +34,8 @@ class Participants:
                 self.invite(active, profile)
 
     def invite(self, active: Active, profile: Profile) -> None:
-        """Have the agent take part in a run that has begun, if it does not yet."""
-        instance = active.instance
-        if instance.started_at is not None and not _takes_part(active, profile.id):
+        """Have the agent take part in a run, if it does not yet; also in one that still waits for a slot."""
+        if not _takes_part(active, profile.id):
             data = encode({"profile": profile})
             self._of.rounds.post(active, Input("participant.joined", self._of.clock.now(), profile.id, data=data))
 

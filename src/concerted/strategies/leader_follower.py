@@ -6,7 +6,8 @@
 
 The score is 40 for capability, 30 for a low load, 30 for health; ties go to the smaller id.  A new
 leader is handed everything that is done; what followers are working on goes on, and no finished task
-runs again.  Followers refuse a leader of a lower term, so an old leader cannot come back.
+runs again.  Followers refuse a leader of a lower term, so an old leader cannot come back.  The leader
+itself works where no follower can, or where it assigns itself.
 
 Source: Garcia-Molina 1982, "Elections in a Distributed Computing System", for terms and failover; the
 score is the specification's.
@@ -15,13 +16,14 @@ score is the specification's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
 
-from concerted.config.settings import LeaderFollower
-from concerted.errors import TimedOut
+from concerted.board.graph import Graph
+from concerted.errors import Invalid, TimedOut
 from concerted.groups.leadership import Candidate, Election, elect
 from concerted.messages import (
     AssumeLeadership,
@@ -33,10 +35,14 @@ from concerted.messages import (
     Reply,
 )
 from concerted.run import Replies, Run
-from concerted.strategies.tasks import Workshop, find_tasks, open_workshop
-from concerted.values import AgentId, AgentStatus, Objective, Outcome, Task, TaskId
+from concerted.strategies.objective import find_tasks
+from concerted.strategies.options import overlay
+from concerted.strategies.tasks import Workshop, open_workshop
+from concerted.values import AgentId, AgentStatus, Objective, Outcome, Profile, Task, TaskId, encode
 
 __all__ = ["LeaderResult", "Term", "coordinate"]
+
+TASKS_SHOWN = 256  # ready tasks that one progress check shows the leader, or as many as there is room for
 
 
 class Term(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -77,27 +83,35 @@ class Crew:
     def __init__(self, run: Run, shop: Workshop) -> None:
         self.run = run
         self.shop = shop
-        self.rules: LeaderFollower = run.config.strategies.leader_follower
+        self.rules = overlay(run.config.strategies.leader_follower, run.options)
         self.terms: list[Term] = []
         self._refused: set[AgentId] = set()  # who would not lead, or failed to
         self._decomposed = False
-        self._without_taker: dict[TaskId, int] = {}
+        self._unwanted: set[TaskId] = set()  # for which the leader found nobody when it was asked last
+        self._without_taker: dict[TaskId, int] = {}  # at how many checks so far
+        self._told = 0  # how many finished tasks the leader knows of
 
     async def work(self) -> None:
         """Term after term, until every task is decided."""
         objective = await self._objective()
         while not self._decomposed or self.shop.unfinished:
+            seen = self.shop.changes
             election = await self.elect()
             if election is None:
-                await self.shop.news(within=self.rules.election_timeout)
+                await self.shop.news(seen, within=self.rules.election_timeout)
                 self._refused.clear()
                 continue
             ended = await self.lead(election, objective)
             self._end_term(ended)
 
     async def _objective(self) -> Objective:
-        """Return the objective with the tasks that its own decompose function finds."""
+        """Return the objective with the tasks that its own decompose function finds.
+
+        Raises:
+            Invalid: these tasks make no graph.
+        """
         tasks = await find_tasks(self.run)
+        Graph(tasks)
         return msgspec.structs.replace(self.run.objective, tasks=tasks, decompose=None)
 
     # election
@@ -136,32 +150,44 @@ class Crew:
         leader, term = election.winner, len(self.terms)
         followers = tuple(sorted(agent for agent in self.run.agents if agent != leader))
         self.shop.roles = {leader: "leader", **dict.fromkeys(followers, "follower")}
-        assumed, _ = await asyncio.gather(
-            self.run.ask(
-                leader,
-                AssumeLeadership(term=term, followers=followers, objective=objective, done=self.shop.done()),
-            ),
-            self.run.gather(followers, FollowLeader(term=term, leader=leader, objective=objective)),
-        )
-        if not assumed.ok:
-            return _why(assumed, "did not assume leadership")
-        if not self._decomposed:
-            refusal = await self._decompose(leader, term, objective)
-            if refusal:
-                return refusal
-        return await self._assign(leader, term)
+        follow = FollowLeader(term=term, leader=leader, objective=msgspec.structs.replace(objective, tasks=()))
+        following = asyncio.ensure_future(self.run.gather(followers, follow))  # nobody waits for the slowest
+        try:
+            refusal = await self._assume(leader, term, followers, objective)
+            return refusal or await self._assign(leader, term)
+        finally:
+            following.cancel()
 
-    async def _decompose(self, leader: AgentId, term: int, objective: Objective) -> str:
+    async def _assume(
+        self, leader: AgentId, term: int, followers: tuple[AgentId, ...], objective: Objective
+    ) -> str:  # fmt: skip
+        """Have the leader take over what is done and, if nobody has before it, decompose; return why it would not."""
+        done = self._handed_over()
+        assume = AssumeLeadership(term=term, followers=followers, objective=objective, done=done)
+        reply = await self.run.ask(leader, assume)
+        if not reply.ok:
+            return _why(reply, "did not assume leadership")
+        self._told = len(done)
+        if self._decomposed:
+            return ""
         reply = await self.run.ask(leader, DecomposeObjective(term=term, objective=objective))
         if not reply.ok:
             return _why(reply, "did not decompose the objective")
         try:
-            tasks = msgspec.convert(reply.value, tuple[Task, ...])
-        except msgspec.ValidationError as error:
+            self.shop.add(msgspec.convert(reply.value, tuple[Task, ...]))
+        except (msgspec.ValidationError, Invalid) as error:
             return f"its answer to DECOMPOSE_OBJECTIVE is no list of tasks: {error}"
         self._decomposed = True
-        self.shop.add(tasks)
         return ""
+
+    def _handed_over(self) -> dict[TaskId, Any]:
+        """Return task -> result of all that is done; results that no envelope would hold are left out as None."""
+        left = self.run.config.manager.max_envelope_bytes // 2
+        done: dict[TaskId, Any] = {}
+        for task, result in self.shop.results().items():
+            left -= len(encode(result))
+            done[task] = result if left >= 0 else None
+        return done
 
     async def _assign(self, leader: AgentId, term: int) -> str:
         """Ask the leader who does what, at every event and every `progress_interval`."""
@@ -169,61 +195,93 @@ class Crew:
         while self.shop.unfinished:
             if leader not in self.run.agents:
                 return "it is gone"
-            ready = self.shop.waiting()
-            check = self._check(leader, term, ready)
+            seen = self.shop.changes
+            check = self._check(leader, term)
             reply = await self.run.ask(leader, check, deadline=self.rules.heartbeat_interval)
             missed = 0 if reply.ok else missed + 1
             if reply.status == "lost" or missed >= self.rules.failover_threshold:
                 return _why(reply, f"left {missed} progress checks unanswered")
             if reply.ok:
-                self._hand_out(term, check, reply.value)
+                self._told += len(check.done)
+                self._hand_out(term, check, _assignments(reply.value))
             if reply.status != "timeout":
-                await self.shop.news(within=self.rules.progress_interval)
+                await self.shop.news(seen, within=self.rules.progress_interval)
         return ""
 
-    def _check(self, leader: AgentId, term: int, ready: Sequence[Task]) -> CheckProgress:
-        """Say where the tasks stand.  The leader works itself only where there is nobody else."""
+    def _check(self, leader: AgentId, term: int) -> CheckProgress:
+        """Say where the tasks stand.  The leader works itself only where no follower can."""
         agents = self.run.agents
-        workers = [agent for agent in sorted(agents) if agent != leader] or [leader]
+        followers = [agent for agent in sorted(agents) if agent != leader]
+        free = self.shop.staff.free(followers)
+        count = max(TASKS_SHOWN, sum(free.values()))
+        ready = self.shop.waiting(count + len(self._unwanted))
+        ready = sorted(ready, key=lambda task: task.id in self._unwanted)[:count]
+        if not all(any(self._would_take(agent, task) for agent in followers) for task in ready):
+            free |= self.shop.staff.free([leader])
         return CheckProgress(
             term=term,
             ready=tuple(ready),
-            loads={agent: self.shop.held.get(agent, 0) for agent in workers},
-            free=self.shop.free(workers),
-            capabilities={agent: agents[agent].capabilities for agent in workers if agent in agents},
-            done=tuple(self.shop.done()),
+            loads={agent: self.shop.staff.held.get(agent, 0) for agent in free},
+            free=free,
+            capabilities={agent: agents[agent].capabilities for agent in free},
+            done=tuple(islice(self.shop.results(), self._told, None)),
         )
 
-    def _hand_out(self, term: int, check: CheckProgress, answer: Any) -> None:
-        """Put those to work whom the leader has named; who has no room, or is not there, is passed over."""
-        assigned = _assignments(answer)
-        free = dict(check.free)
+    def _hand_out(self, term: int, check: CheckProgress, assigned: Mapping[TaskId, AgentId]) -> None:
+        """Put those to work whom the leader has named; a task for which there is nobody waits."""
+        free = self.shop.staff.free(self.run.agents)
+        left_over = []
         for task in check.ready:
             if task.id not in self.shop.open:
                 continue
-            agent = assigned.get(task.id)
-            if agent is not None and free.get(agent, 0) > 0 and agent in self.run.agents:
-                free[agent] -= 1
-                self._without_taker.pop(task.id, None)
-                self.run.record("task.assigned", agent=agent, ref=task.id, term=term)
-                self.shop.award(task.id, agent)
-            elif check.free and not self.shop.busy:
-                self._nobody_for(task)
+            agent = self._taker(task, assigned.get(task.id), free)
+            if agent is None and assigned.get(task.id) in self.shop.declined.get(task.id, ()):
+                agent = self._substitute(task, {one: free[one] for one in check.free if one in free})
+            if agent is None:
+                left_over.append(task)
+                continue
+            free[agent] -= 1
+            self._unwanted.discard(task.id)
+            self.run.record("task.assigned", agent=agent, ref=task.id, term=term)
+            self.shop.award(task.id, agent)
+        if any(free.get(agent, 0) > 0 for agent in check.free):
+            self._postpone(left_over)
 
-    def _nobody_for(self, task: Task) -> None:
-        """A task for which the leader finds nobody waits for somebody who can do it, `retries` more checks."""
-        checks = self._without_taker[task.id] = self._without_taker.get(task.id, 0) + 1
-        reason = "the leader has found nobody for it"
-        if checks > task.retries:
-            self.shop.fail(task.id, f"{reason}, in {checks} checks")
-        else:
+    def _taker(self, task: Task, named: AgentId | None, free: Mapping[AgentId, int]) -> AgentId | None:
+        """Return whom the leader names for a task, if that one is free, able and has not declined it."""
+        return named if named is not None and free.get(named, 0) > 0 and self._would_take(named, task) else None
+
+    def _substitute(self, task: Task, free: Mapping[AgentId, int]) -> AgentId | None:
+        """Return who gets a task in place of one who has declined it: the least busy, of equals the smaller id."""
+        others = [agent for agent, room in free.items() if room > 0 and self._would_take(agent, task)]
+        return min(others, key=lambda agent: (self.shop.staff.held.get(agent, 0), agent), default=None)
+
+    def _would_take(self, agent: AgentId, task: Task) -> bool:
+        return _is_able(self.run.agents[agent], task) and agent not in self.shop.declined.get(task.id, ())
+
+    def _postpone(self, tasks: Sequence[Task]) -> None:
+        """Tasks for which the leader finds nobody wait for somebody who can do them, `retries` more checks.
+
+        Only checks at which everybody was free count.
+        """
+        idle = not self.shop.busy
+        for task in tasks:
+            self._unwanted.add(task.id)
+            checks = self._without_taker[task.id] = self._without_taker.get(task.id, 0) + idle
+            reason = "the leader has found nobody for it"
+            if checks > task.retries:
+                self._unwanted.discard(task.id)
+                self.shop.fail(task.id, f"{reason}, in {checks} checks")
+                continue
             self.shop.wait_for_agent(task.id, reason)
+            if idle:
+                self.shop.forgive(task.id)
 
     def result(self) -> LeaderResult:
         """Return what the terms came to."""
         return LeaderResult(
             leader=self.terms[-1].leader if self.terms else None,
-            tasks_completed=len(self.shop.done()),
+            tasks_completed=len(self.shop.results()),
             total_tasks=len(self.shop.states),
             terms=tuple(self.terms),
         )
@@ -254,3 +312,11 @@ def _assignments(answer: Any) -> dict[TaskId, AgentId]:
 
 def _why(reply: Reply, what: str) -> str:
     return f"it {what}: {reply.error or reply.status}"
+
+
+def _is_able(profile: Profile, task: Task) -> bool:
+    """Say whether an agent may do a task: it has every required capability, and the task is not somebody else's."""
+    if task.agent not in (None, profile.id):
+        return False
+    levels = profile.capabilities
+    return all(levels.get(name, -1.0) >= level for name, level in task.required_capabilities.items())

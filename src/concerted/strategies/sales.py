@@ -1,0 +1,176 @@
+"""What the rounds of an auction came to: the newest result of each task, with its bids and, on request, the reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from concerted.allocation.criteria import Offer, explain_score, why_lost
+from concerted.board.task import TaskState
+from concerted.config.settings import Auction
+from concerted.values import AgentId, Instant, Task, TaskId
+
+__all__ = ["AuctionRecord", "AuctionResult", "BidRecord", "Execution", "Round", "Sales"]
+
+BIDS_SHOWN = 2_000  # bids of one run that its result repeats; the others are in the log
+
+
+class BidRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One bid.  score: 0..1, below 0 if a floor rules it out.
+
+    parts: what each component adds to the score; reason: why it did not win.  Both on request.
+    """
+
+    bidder: AgentId
+    cost: float
+    estimated_duration_s: float
+    quality_score: float
+    score: float
+    parts: dict[str, float] | None = None
+    reason: str = ""
+
+
+class AuctionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How one task fared in the last round in which it was sold, or else offered.
+
+    bid_count: how many bids; all_bids: those bids, best first.  no_bids: who was asked and did not bid, and
+    why; on request.
+    """
+
+    task_id: TaskId
+    winner_id: AgentId | None
+    auction_time: Instant
+    success: bool
+    winning_bid: BidRecord | None = None
+    bid_count: int = 0
+    all_bids: tuple[BidRecord, ...] = ()
+    no_bids: dict[AgentId, str] = {}
+    reason: str = ""
+
+
+class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How the work on a task that was sold ended; the result itself is in the outcome's `tasks`."""
+
+    task_id: TaskId
+    agent_id: AgentId
+    success: bool
+    reason: str = ""
+
+
+class AuctionResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of a run.  auction_results, execution_results: one for each task that was offered, that was begun."""
+
+    tasks_completed: int
+    total_tasks: int
+    rounds: int
+    auction_results: tuple[AuctionRecord, ...]
+    execution_results: tuple[Execution, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One round, closed.  scores: one for each offer.  silent: who was asked and has not bid at all, and why."""
+
+    at: Instant
+    tasks: Mapping[TaskId, Task]
+    offers: Sequence[Offer]
+    scores: Sequence[float]
+    awards: Mapping[TaskId, Offer]
+    unsold: Mapping[TaskId, str]
+    silent: Mapping[AgentId, str]
+
+
+class Sales:
+    """The results of one run's auctions.  with_reasons: also score parts, and why others did not win or bid."""
+
+    def __init__(self, rules: Auction, with_reasons: bool) -> None:
+        self._rules = rules
+        self._with_reasons = with_reasons
+        self._records: dict[TaskId, AuctionRecord] = {}
+        self._bids_left = BIDS_SHOWN
+        self.rounds = 0
+
+    def remember(self, closed: Round) -> None:
+        """Take what a round came to, in place of what earlier ones came to for the same tasks.
+
+        Beyond the bound on bids, a round in which a task was not sold is not worth remembering.
+        """
+        self.rounds += 1
+        by_task: dict[TaskId, list[tuple[float, Offer]]] = {task: [] for task in closed.tasks}
+        for offer, score in zip(closed.offers, closed.scores, strict=True):
+            by_task[offer.task].append((score, offer))
+        show = len(closed.offers) <= self._bids_left
+        if show:
+            self._bids_left -= len(closed.offers)
+        for task, bids in by_task.items():
+            if show or task in closed.awards or task not in self._records:
+                self._records[task] = self._record(closed, closed.tasks[task], bids, show)
+
+    def result(self, states: Mapping[TaskId, TaskState]) -> AuctionResult:
+        """Return what it all came to.  states: of all tasks of the run."""
+        return AuctionResult(
+            tasks_completed=sum(state.status == "done" for state in states.values()),
+            total_tasks=len(states),
+            rounds=self.rounds,
+            auction_results=tuple(self._records[task] for task in states if task in self._records),
+            execution_results=tuple(
+                Execution(
+                    task_id=state.id,
+                    agent_id=state.agent,
+                    success=state.status == "done",
+                    reason=state.reason or "",
+                )
+                for state in states.values()
+                if state.agent is not None
+            ),
+        )
+
+    def _record(
+        self, closed: Round, task: Task, bids: Sequence[tuple[float, Offer]], show: bool
+    ) -> AuctionRecord:  # fmt: skip
+        winner = closed.awards.get(task.id)
+        peers = [offer for _, offer in bids]
+        shown = sorted(bids, key=_best_first) if show else []
+        return AuctionRecord(
+            task_id=task.id,
+            winner_id=None if winner is None else winner.agent,
+            winning_bid=next((self._bid(task, bid, peers, winner) for bid in bids if bid[1] is winner), None),
+            bid_count=len(bids),
+            all_bids=tuple(self._bid(task, bid, peers, winner) for bid in shown),
+            no_bids=self._no_bids(closed, peers) if show and self._with_reasons else {},
+            auction_time=closed.at,
+            success=winner is not None,
+            reason=closed.unsold.get(task.id, ""),
+        )
+
+    def _bid(
+        self, task: Task, bid: tuple[float, Offer], peers: Sequence[Offer], winner: Offer | None
+    ) -> BidRecord:  # fmt: skip
+        (score, offer), rules = bid, self._rules
+        parts, reason = None, ""
+        if self._with_reasons:
+            parts = explain_score(task, offer, peers, rules.evaluation_criteria, rules.mode).parts
+            won_by = None if winner is None else winner.agent
+            if offer.agent != won_by:
+                reason = why_lost(task, offer.agent, peers, won_by, rules.evaluation_criteria, rules.mode)
+        return BidRecord(
+            bidder=offer.agent,
+            cost=offer.cost,
+            estimated_duration_s=offer.duration_s,
+            quality_score=offer.quality,
+            score=score,
+            parts=parts,
+            reason=reason,
+        )
+
+    def _no_bids(self, closed: Round, peers: Sequence[Offer]) -> dict[AgentId, str]:
+        bidders = {offer.agent for offer in peers}
+        others = dict.fromkeys(sorted({offer.agent for offer in closed.offers} - bidders), "it bid on other tasks only")
+        return {**closed.silent, **others}
+
+
+def _best_first(bid: tuple[float, Offer]) -> tuple[float, float, float, AgentId]:
+    score, offer = bid
+    return (-score, offer.cost, offer.load, offer.agent)

@@ -1,0 +1,55 @@
+"""The agents of a run as those who give out work see them: who has room, how busy each is, who rests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from concerted.run import Run
+from concerted.values import AgentId, Instant
+
+__all__ = ["Staff"]
+
+
+class Staff:
+    """Who holds how many tasks of this run.  held: agent -> tasks."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._resting: dict[AgentId, Instant] = {}
+        self.held: dict[AgentId, int] = {}
+
+    def free(self, agents: Iterable[AgentId]) -> dict[AgentId, int]:
+        """Return how many more tasks each agent may be given; those without room, or resting, are left out."""
+        profiles, now, rooms = self._run.agents, self._run.now(), {}
+        for agent in agents:
+            if agent in profiles and self._resting.get(agent, now) <= now:
+                room = profiles[agent].capacity - self.held.get(agent, 0)
+                if room > 0:
+                    rooms[agent] = room
+        return rooms
+
+    def load(self, agent: AgentId, reported: float = 0.0) -> float:
+        """Return how busy an agent is, 0..1.  reported: how many tasks it says it holds, for whomever."""
+        profile = self._run.agents.get(agent)
+        return 1.0 if profile is None else min(1.0, max(self.held.get(agent, 0), reported) / profile.capacity)
+
+    def take(self, agent: AgentId) -> None:
+        """Count a task more in an agent's hands."""
+        self.held[agent] = self.held.get(agent, 0) + 1
+
+    def put_back(self, agent: AgentId) -> None:
+        """Count a task less in an agent's hands."""
+        self.held[agent] -= 1
+
+    def rest(self, agent: AgentId, seconds: float) -> None:
+        """Give an agent nothing for so long."""
+        self._resting[agent] = self._run.now() + seconds
+
+    def wake(self, agent: AgentId) -> None:
+        """Let an agent rest no more."""
+        self._resting.pop(agent, None)
+
+    def next_up(self) -> Instant | None:
+        """Return when the next of those who rest has rested enough, None if nobody rests."""
+        now = self._run.now()
+        return min((until for until in self._resting.values() if until > now), default=None)
