@@ -68,7 +68,6 @@ _ELSEWHERE: Mapping[str, str] = {
     "breaker.opened": "Its commands fail fast from now on: failures, retry_at.",
     "breaker.closed": "It answers again.",
     "stream.archived": "A finished stream now stands in a file: stream, path, entries, size_bytes, records.",
-    "store.created": "The log begins: version.",
 }
 
 KINDS: Mapping[str, str] = {**_INPUTS, **_FOLLOWING, **_ELSEWHERE}

@@ -120,7 +120,6 @@ def test_a_capability_that_is_no_number_matches_nothing() -> None:
         ({"required_capabilities": {"dig": 0.7}}, "below the floor: dig 0.4 < 0.7"),
         ({"required_capabilities": {"fly": 0.1}}, "below the floor: fly 0 < 0.1"),
         ({"max_budget": 4.5}, "over budget: 5 > 4.5"),
-        ({"max_duration_s": 3.0}, "over the time limit: 5 s > 3 s"),
         ({"agent": AgentId("bob")}, "not for ann to do: the task names bob"),
     ],
 )
@@ -134,6 +133,12 @@ def test_an_offer_below_a_floor_is_inadmissible_and_it_is_said_why(facts: dict[s
 def test_an_offer_exactly_on_every_floor_is_admissible() -> None:
     strict = task(required_capabilities={"dig": 0.4}, max_budget=5.0, max_duration_s=5.0, agent=AgentId("ann"))
     assert floor_reason(strict, offer(capabilities={"dig": 0.4})) is None
+
+
+def test_an_estimate_beyond_the_time_limit_earns_nothing_for_time_and_is_no_reason_to_refuse() -> None:
+    hurried = task(max_duration_s=3.0)
+    assert floor_reason(hurried, offer()) is None
+    assert explain_score(hurried, offer(), [], EVEN).parts["time"] == 0.0
 
 
 @pytest.mark.parametrize(

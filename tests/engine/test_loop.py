@@ -1,6 +1,7 @@
 """The deterministic loop: plain asyncio works on it, nothing else does."""
 
 import asyncio
+import gc
 import socket
 
 import pytest
@@ -117,7 +118,7 @@ def test_wait_for_queues_locks_events_and_semaphores_work():
                 await asyncio.sleep(1)
 
         workers = [asyncio.ensure_future(worker(number)) for number in range(4)]
-        asyncio.ensure_future(producer())
+        asyncio.ensure_future(producer())  # noqa: RUF006
         got = [await asyncio.wait_for(queue.get(), 10) for _ in range(3)]
         await event.wait()
         await asyncio.gather(*workers)
@@ -203,7 +204,7 @@ def test_a_strategy_that_never_settles_is_stopped(monkeypatch):
     monkeypatch.setattr("concerted.engine.loop.STEPS", 1000)
 
     async def main():
-        while True:
+        while True:  # noqa: ASYNC110
             await asyncio.sleep(0)
 
     with pytest.raises(NotAllowed, match="still wants more"):
@@ -214,7 +215,7 @@ def test_the_host_loop_is_back_after_a_step_even_if_it_raises(monkeypatch):
     monkeypatch.setattr("concerted.engine.loop.STEPS", 10)
 
     async def spins():
-        while True:
+        while True:  # noqa: ASYNC110
             await asyncio.sleep(0)
 
     def step():
@@ -296,24 +297,24 @@ def test_abandoning_closes_what_awaits_in_its_finally_and_what_raises():
     assert order == ["a", "b"]
 
 
-def test_a_task_that_nobody_holds_goes_on():
-    """asyncio itself keeps tasks weakly, so that the garbage collector may end them at any time."""
-    import gc
-
-    done = []
+def test_the_garbage_collector_does_not_end_a_task_that_nobody_holds():
+    """asyncio itself keeps tasks weakly, so that a collection at any time may run their `finally` blocks."""
+    ended = []
 
     async def lonely(event):
-        await event.wait()
-        done.append(True)
+        try:
+            await event.wait()
+        finally:
+            ended.append(True)
 
     async def main():
         event = asyncio.Event()
-        asyncio.ensure_future(lonely(event))
+        asyncio.ensure_future(lonely(event))  # noqa: RUF006
         del event
         await asyncio.sleep(1)
         gc.collect()
         await asyncio.sleep(1)
-        return list(done)
+        return list(ended)
 
     loop = DeterministicLoop(0.0)
     task = loop.create_task(main())
@@ -323,8 +324,9 @@ def test_a_task_that_nobody_holds_goes_on():
         loop.now = due[0]
         loop.fire(due[1])
         loop.run_ready()
-    assert loop.complaints == []
+    assert (task.result(), loop.complaints) == ([], [])
     loop.abandon()
+    assert ended == [True]
 
 
 def test_what_a_callback_raises_is_kept_for_the_engine():

@@ -90,7 +90,9 @@ def test_other_runs_go_on_when_one_is_fenced(bench):
         await b.submit(run="r")
         await b.submit(run="q")
         taken = encode({"node": "other", "epoch": 2, "attempts": 0, "reason": "test"})
-        await b.store.append([Write(rows=[Row(stream="run:r", at=0.0, kind="run.resumed", data=taken)], run="r", epoch=1)])
+        await b.store.append(
+            [Write(rows=[Row(stream="run:r", at=0.0, kind="run.resumed", data=taken)], run="r", epoch=1)]
+        )
         results = await asyncio.gather(
             b.serve(Signal(id="r", name="go", payload=1, request_id="one")),
             b.serve(Signal(id="q", name="go", payload=2, request_id="two")),

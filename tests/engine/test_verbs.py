@@ -253,7 +253,11 @@ def test_inform_expects_no_answer_and_has_no_key(bench):
         await b.submit()
         assert (await b.end()).result == "told"
         (envelope,) = ann.sent
-        assert (envelope.idempotency_key, envelope.performative, envelope.delivery_mode) == ("", "inform", "at_most_once")
+        assert (envelope.idempotency_key, envelope.performative, envelope.delivery_mode) == (
+            "",
+            "inform",
+            "at_most_once",
+        )
         assert b.coordinator.outbox.open == {}
 
     bench(main, s=informs)
@@ -420,7 +424,7 @@ def test_cancelling_whoever_waits_for_a_task_calls_the_agent_back(bench):
 
 
 def test_watch_tells_who_joins_changes_and_is_lost(bench):
-    async def watches(run):
+    async def watches(run):  # noqa: RET503
         seen = []
         async for change in run.watch():
             seen.append([change.agent, change.change, sorted(run.agents)])
@@ -443,7 +447,7 @@ def test_watch_tells_who_joins_changes_and_is_lost(bench):
 
 
 def test_watch_of_one_agent_hears_of_no_other(bench):
-    async def watches(run):
+    async def watches(run):  # noqa: RET503
         async for change in run.watch(["bob"]):
             return change.agent
 
@@ -493,7 +497,7 @@ def test_what_is_open_with_an_agent_that_registers_anew_is_delivered_again_under
 
 
 def test_an_agent_that_was_gone_and_comes_back_has_joined_again(bench):
-    async def watches(run):
+    async def watches(run):  # noqa: RET503
         seen = []
         async for change in run.watch():
             seen.append(change.change)
@@ -605,9 +609,9 @@ def test_a_child_that_nobody_waits_for_is_called_off(bench):
 
 def test_children_of_a_run_that_fails_are_called_off(bench):
     async def parent(run):
-        asyncio.ensure_future(run.child("leaf", Objective()))
+        child = asyncio.ensure_future(run.child("leaf", Objective()))
         await asyncio.sleep(1)
-        raise ValueError("broken")
+        raise ValueError(f"broken, {child.done()}")
 
     async def leaf(run):
         await asyncio.sleep(1000)
@@ -809,7 +813,7 @@ def test_a_second_cancel_does_not_interrupt_a_compensation(bench):
 
 def test_nested_compensations_run_from_the_inside_out(bench):
     async def trip(run):
-        async with run.compensate("ann", Custom(name="UNBOOK", data="hotel")):
+        async with run.compensate("ann", Custom(name="UNBOOK", data="hotel")):  # noqa: SIM117
             async with run.compensate("ann", Custom(name="UNBOOK", data="flight")):
                 raise ValueError("strike")
 
@@ -1063,7 +1067,7 @@ def test_a_version_chosen_before_a_restart_does_not_make_a_replay_diverge(bench)
 
 
 def test_what_was_open_before_a_restart_of_the_run_is_let_go(bench):
-    closed = []
+    closed, kept = [], []
 
     async def background(run):
         try:
@@ -1074,8 +1078,8 @@ def test_what_was_open_before_a_restart_of_the_run_is_let_go(bench):
 
     async def restarts(run):
         if run.state is None:
-            asyncio.ensure_future(background(run))
-            asyncio.ensure_future(run.child("leaf", Objective()))
+            kept.append(asyncio.ensure_future(background(run)))
+            kept.append(asyncio.ensure_future(run.child("leaf", Objective())))
             await asyncio.sleep(1)
             run.restart(1)
         await run.signal("go")

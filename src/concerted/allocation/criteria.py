@@ -1,6 +1,6 @@
 """The score of an offer: cost, time, quality and reliability, weighed; and why one was not the best.
 
-Sound mode.  An offer must pass the hard floors: each required capability, the budget, the time limit.  Then
+Sound mode.  An offer must pass the hard floors: each required capability and the budget.  Then
 
     total = cost weight        x (1 - cost / limit)
           + time weight        x (1 - duration / limit) x (1 - load / 2)
@@ -9,6 +9,7 @@ Sound mode.  An offer must pass the hard floors: each required capability, the b
 
 The limit is the task's own (`max_budget`, `max_duration_s`), or, if it has none, the highest that any
 admissible offer for this task names.  The duration is as bid, so the load lowers the time's part only by up to a half.
+A duration is an estimate and no promise: one beyond the limit earns nothing for time and is no reason to refuse.
 
 Specification mode.  30 points for cost (of 1,000), 25 for time (of 3,600 s), 25 for quality, 20 for the mean
 share of the required capabilities that is covered, over 100.  Capabilities are no floor there.
@@ -116,8 +117,6 @@ def floor_reason(task: Task, offer: Offer, mode: Mode = "sound") -> str | None:
                 return f"below the floor: {capability} {level:g} < {least:g}"
     if task.max_budget is not None and offer.cost > task.max_budget:
         return f"over budget: {offer.cost:g} > {task.max_budget:g}"
-    if task.max_duration_s is not None and offer.duration_s > task.max_duration_s:
-        return f"over the time limit: {offer.duration_s:g} s > {task.max_duration_s:g} s"
     return None
 
 
@@ -185,7 +184,7 @@ def _weigh(
     """Return what each criterion adds, in the order in which they are added up."""
     if mode == "sound":
         cost = 1.0 - offer.cost / limits.cost if limits.cost else 1.0
-        time = 1.0 - offer.duration_s / limits.duration_s if limits.duration_s else 1.0
+        time = max(0.0, 1.0 - offer.duration_s / limits.duration_s) if limits.duration_s else 1.0
         time *= 1.0 - 0.5 * offer.load
         last = offer.reliability
     else:

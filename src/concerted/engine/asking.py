@@ -35,6 +35,8 @@ class Asker:
     async def gather(self, agents: Sequence[AgentId], request: Request, *, deadline: float | None = None) -> Replies:
         """Ask many agents the same, not durably; each has exactly one reply, in the order of asking."""
         self._of.check()
+        if len(set(agents)) != len(agents):
+            raise Invalid("the same agent is asked twice at once; each has exactly one reply")
         payload = encode_request(request)
         if len(payload) > self._of.max_bytes:
             raise Invalid(

@@ -40,8 +40,13 @@ class Carriage:
         if not member.breaker.admits(now):
             retry_s = max(0.0, (member.breaker.retry_at or now) - now)
             return f"{agent} has failed {member.breaker.in_a_row} times in a row; it is tried again in {retry_s:.1f} s"
-        member.breaker = member.breaker.passed(now)
         return None
+
+    def asked(self, agent: AgentId) -> None:
+        """Take note that a command leaves for the agent: after a cooldown it is the probe, a notice is none."""
+        member = self._roster.members.get(agent)
+        if member is not None:
+            member.breaker = member.breaker.passed(self._of.loop.time())
 
     def timed_out(self, agent: AgentId) -> None:
         """Count an unanswered command against the agent."""

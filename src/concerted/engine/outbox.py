@@ -54,6 +54,9 @@ class Carrier(Protocol):
     def refusal(self, agent: AgentId) -> str | None:
         """Say why nothing can be sent to this agent now, None if it can."""
 
+    def asked(self, agent: AgentId) -> None:
+        """Take note that a command, which will be answered or not, leaves for the agent."""
+
     def timed_out(self, agent: AgentId) -> None:
         """Count an unanswered command against the agent."""
 
@@ -109,12 +112,12 @@ class Outbox:
         sent.take(reply)
         return True
 
-    def renew(self, keys: Iterable[str]) -> None:
+    def renew(self, agent: AgentId, keys: Iterable[str]) -> None:
         """Renew the leases of the commands that an agent says it is at work on."""
         now = self._loop.time()
         for key in keys:
             sent = self.open.get(key)
-            if sent is not None and sent.lease_s is not None:
+            if sent is not None and sent.lease_s is not None and sent.envelope.destination == agent:
                 sent.lease_until = now + sent.lease_s
 
     def agent_lost(self, agent: AgentId, reason: str, told: Collection[RunId] = ()) -> None:
@@ -126,17 +129,25 @@ class Outbox:
             sent.take(_lost(agent, sent.envelope.idempotency_key, reason))
 
     def agent_back(self, agent: AgentId) -> None:
-        """Deliver again what is open with an agent that has (re)appeared."""
-        waiting = [sent.envelope for sent in self.open.values() if sent.envelope.destination == agent]
+        """Deliver again what is open with an agent that has (re)appeared, but for what it has in hand."""
+        link = self._carrier.link_of(agent)
+        waiting = [
+            sent.envelope
+            for key, sent in self.open.items()
+            if sent.envelope.destination == agent and not (link is not None and link.holds(key))
+        ]
         if waiting:
             self._hand_over(agent, waiting)
 
     def stop(self) -> None:
-        """Deliver nothing more."""
+        """Deliver nothing more; who asked outside a run is told, runs go on elsewhere."""
         if self._timer is not None:
             self._timer.cancel()
-        self.open.clear()
+        left, self.open = self.open, {}
         self._slots.clear()
+        for key, sent in left.items():
+            if sent.deadline is not None:
+                sent.take(_lost(sent.envelope.destination, key, "the coordinator has stopped"))
 
     def _hand_over(self, agent: AgentId, envelopes: list[Envelope]) -> None:
         refusal = self._carrier.refusal(agent)
@@ -148,6 +159,8 @@ class Outbox:
             return
         link = self._carrier.link_of(agent)
         if link is not None:
+            if any(envelope.idempotency_key for envelope in envelopes):
+                self._carrier.asked(agent)
             link.send(envelopes)
 
     # the wheel

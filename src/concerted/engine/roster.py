@@ -198,7 +198,7 @@ class Roster:
         if beat.status is not None:
             member.load = beat.status.load
         if beat.running:
-            self._of.outbox.renew(beat.running)
+            self._of.outbox.renew(member.profile.id, beat.running)
         if member.state != "alive":
             self._better(member)
 

@@ -93,10 +93,8 @@ class Instance:
         if self.ending is not None:
             return
         self.journal.input(given.kind, given.at, given.agent, given.ref, given.data)
-        phase = _phase(self)
-        now = max(self.loop.now, given.at)
-        if phase:
-            self.tally.waiting_s[phase] = self.tally.waiting_s.get(phase, 0.0) + now - self._changed_at
+        phase, now = _phase(self), max(self.loop.now, given.at)
+        self.tally.waiting_s[phase] = self.tally.waiting_s.get(phase, 0.0) + now - self._changed_at
         self._changed_at = self.loop.now = now
         self.tally.rounds += 1
         take(self, given)
@@ -288,7 +286,7 @@ class Instance:
         self._settle()
 
 
-def _phase(run: Instance) -> str | None:
+def _phase(run: Instance) -> str:
     """Say in one word what a run is waiting for, for its metrics."""
     if run.started_at is None:
         return "slot"

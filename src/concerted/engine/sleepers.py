@@ -27,6 +27,7 @@ class Sleepers:
         self._of = coordinator
         self.dormant: dict[RunId, RunRecord] = {}
         self._alarms: dict[RunId, asyncio.TimerHandle] = {}
+        self._waking: dict[RunId, asyncio.Task[Active]] = {}
 
     def stop(self) -> None:
         """Wake nobody any more."""
@@ -54,14 +55,24 @@ class Sleepers:
             return active
         record = self.dormant.get(run)
         if record is not None:
-            alarm = self._alarms.pop(run, None)
-            if alarm is not None:
-                alarm.cancel()
-            return await revive(self._of, record)
+            return await self._wake(run, record)
         found = await self._of.store.get(RunRecord, run)
         if found is None:
             raise NotFound(f"there is no run {run!r}; `concerted status --all` lists them", run=run)
         raise WrongPhase(f"run {run} is {found.status}", run=run, status=found.status)
+
+    async def _wake(self, run: RunId, record: RunRecord) -> Active:
+        """Revive a run once, however many want it: who reads its history late would bring it back as it was."""
+        waking = self._waking.get(run)
+        if waking is not None:
+            await asyncio.wait([waking])
+            return await self.reach(run)
+        alarm = self._alarms.pop(run, None)
+        if alarm is not None:
+            alarm.cancel()
+        waking = self._waking[run] = asyncio.ensure_future(revive(self._of, record))
+        waking.add_done_callback(lambda _: self._waking.pop(run, None))
+        return await asyncio.shield(waking)
 
     async def post(self, run: RunId, given: Input) -> None:
         """Give a run an input, waking it if it sleeps; one that is over needs none."""

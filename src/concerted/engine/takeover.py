@@ -101,7 +101,7 @@ async def revive(of: Coordinator, record: RunRecord, *, adopted: bool = False) -
 async def _deaths(of: Coordinator, record: RunRecord, entries: list[Entry]) -> int:
     """Count, in the log, one more death of the process while this run was executing; progress starts anew."""
     resumed = takewhile(lambda entry: entry.kind == "run.resumed", reversed(entries))
-    deaths = 1 + sum(entry.value()["reason"] == EXECUTING for entry in resumed)
+    deaths = 1 + [entry.value()["reason"] for entry in resumed].count(EXECUTING)
     data = {
         "node": of.world.node,
         "epoch": record.epoch,

@@ -1,0 +1,160 @@
+"""Idle runs leave memory, and whatever concerns them brings them back."""
+
+import asyncio
+
+import pytest
+
+from concerted.errors import NotFound, WrongPhase
+from concerted.messages import Custom
+from concerted.ports.commands import Cancel, Signal
+
+SLEEPY = {"idle_eviction": 10.0}
+
+
+async def waits(run):
+    return [await run.signal("go") for _ in range(2)]
+
+
+async def asleep(b, run="r"):
+    await asyncio.sleep(30)
+    return run in b.coordinator.sleepers.dormant
+
+
+def test_an_idle_run_leaves_memory_and_a_signal_wakes_it(bench):
+    async def main(b):
+        await b.submit(timeout_s=1000.0)
+        assert await asleep(b)
+        assert "r" not in b.coordinator.rounds.live
+        assert (await b.view()).status == "active"
+        await b.serve(Signal(id="r", name="go", payload=1, request_id="one"))
+        assert "r" in b.coordinator.rounds.live
+        assert await asleep(b)
+        await b.serve(Signal(id="r", name="go", payload=2, request_id="two"))
+        assert (await b.end()).result == [1, 2]
+        assert "run.resumed" not in await b.kinds(), "waking is no takeover"
+
+    bench(main, s=waits, manager=SLEEPY)
+
+
+def test_waking_costs_no_row_and_no_epoch(bench):
+    async def main(b):
+        await b.submit(timeout_s=1000.0)
+        assert await asleep(b)
+        before = await b.store.last_seq()
+        await b.serve(Signal(id="r", name="other", request_id="one"))
+        assert await b.store.last_seq() == before + 1
+        assert (await b.view()).epoch == 1
+
+    bench(main, s=waits, manager=SLEEPY)
+
+
+def test_a_timer_wakes_a_sleeping_run_in_time(bench):
+    async def naps(run):
+        await asyncio.sleep(100)
+        return run.now()
+
+    async def main(b):
+        began = b.clock.now()
+        await b.submit(timeout_s=1000.0)
+        assert await asleep(b)
+        assert (await b.end()).result == pytest.approx(began + 100, abs=0.01)
+
+    bench(main, s=naps, manager=SLEEPY)
+
+
+def test_a_cancel_wakes_a_sleeping_run(bench):
+    async def main(b):
+        await b.submit(timeout_s=1000.0)
+        assert await asleep(b)
+        await b.serve(Cancel(id="r"))
+        assert (await b.end()).status == "cancelled"
+
+    bench(main, s=waits, manager=SLEEPY)
+
+
+def test_whoever_waits_for_a_sleeping_run_hears_of_its_end(bench):
+    async def main(b):
+        await b.submit(timeout_s=1000.0)
+        assert await asleep(b)
+        end = asyncio.ensure_future(b.end())
+        await asyncio.sleep(1)
+        assert not end.done()
+        for number in range(2):
+            await b.serve(Signal(id="r", name="go", payload=number, request_id=str(number)))
+        assert (await end).result == [0, 1]
+
+    bench(main, s=waits, manager=SLEEPY)
+
+
+def test_a_run_that_waits_for_an_agent_stays(bench):
+    async def asks(run):
+        return (await run.ask("ann", Custom(name="HELLO"), deadline=1000)).value
+
+    async def main(b):
+        ann = await b.agent("ann")
+        await b.submit(timeout_s=2000.0)
+        assert not await asleep(b)
+        ann.reply("hello")
+        assert (await b.end()).result == "hello"
+
+    bench(main, s=asks, manager=SLEEPY)
+
+
+def test_two_signals_at_once_wake_a_run_once(bench):
+    async def main(b):
+        await b.submit(timeout_s=1000.0)
+        assert await asleep(b)
+        stream = b.store.stream
+        reads = []
+
+        async def slow(*args, **fields):
+            entries = await stream(*args, **fields)
+            reads.append(len(entries))
+            await asyncio.sleep(0.1 * len(reads))  # as from a thread, the later one much later
+            return entries
+
+        b.store.stream = slow
+        results = await asyncio.gather(
+            *(b.serve(Signal(id="r", name="go", payload=n, request_id=str(n))) for n in range(3)),
+            return_exceptions=True,
+        )
+        b.store.stream = stream
+        assert results[:2] == [None, None]
+        assert isinstance(results[2], WrongPhase)
+        assert (await b.end()).result == [0, 1]
+        kinds = await b.kinds()
+        assert kinds.count("run.completed") == 1
+        assert kinds.count("signal.received") == 2
+
+    bench(main, s=waits, manager=SLEEPY)
+
+
+def test_a_sleeping_run_is_taken_over_like_any_other(bench):
+    async def main(b):
+        await b.submit(timeout_s=1000.0)
+        assert await asleep(b)
+        await b.again()
+        for number in range(2):
+            await b.serve(Signal(id="r", name="go", payload=number, request_id=str(number)))
+        assert (await b.end()).result == [0, 1]
+
+    bench(main, s=waits, manager=SLEEPY)
+
+
+def test_a_repeated_signal_is_known_to_a_sleeping_run(bench):
+    async def main(b):
+        await b.submit(timeout_s=1000.0)
+        await b.serve(Signal(id="r", name="go", payload=1, request_id="one"))
+        assert await asleep(b)
+        await b.serve(Signal(id="r", name="go", payload=1, request_id="one"))
+        assert len(await b.log("signal.received")) == 1
+
+    bench(main, s=waits, manager=SLEEPY)
+
+
+def test_nothing_can_be_reached_that_is_not_there(bench):
+    async def main(b):
+        with pytest.raises(NotFound, match="status --all"):
+            await b.serve(Signal(id="nothing", name="go", request_id="one"))
+
+    bench(main)

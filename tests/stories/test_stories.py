@@ -1,0 +1,191 @@
+"""Whole runs, told in words: golden transcripts to be read as prose when something changes.
+
+Each story is played by the simulator: the real coordinator, the real strategies and desks, virtual time.
+`STORIES=rewrite pytest tests/stories` writes the files anew; then read what has changed, as a reader would.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from concerted.agent import Agent
+from concerted.config.settings import Coordination, Manager
+from concerted.engine.story import read_story
+from concerted.kinds import run_stream
+from concerted.messages import Custom
+from concerted.ports.commands import Cancel, Submit
+from concerted.run import Run
+from concerted.sim.faults import Faults
+from concerted.sim.virtual_time import run_virtual
+from concerted.sim.world import Kill, Played, Scenario, Step, World
+from concerted.strategies import choose
+from concerted.values import AgentId, Objective, Outcome, RunId, Task, TaskId
+
+HERE = Path(__file__).parent
+CALM = Faults(delay=0.001)  # every message takes a millisecond
+READ, SKETCH, WRITE = TaskId("read"), TaskId("sketch"), TaskId("write")
+PAGE = (
+    Task(id=READ, required_capabilities={"reading": 0.5}, max_duration_s=60.0),
+    Task(id=SKETCH, required_capabilities={"drawing": 0.5}, max_duration_s=60.0),
+    Task(id=WRITE, required_capabilities={"writing": 0.5}, max_duration_s=60.0, after=(READ, SKETCH)),
+)
+
+
+@dataclass(frozen=True)
+class Story:
+    """One run to be told.  deaths: agent -> when it dies for good.  tasks: those whose own stories are told besides."""
+
+    about: str
+    strategy: str = "auction"
+    runs: tuple[str, ...] = ("page",)
+    tasks: tuple[TaskId, ...] = ()
+    agents: Callable[[int], list[Agent]] = lambda _: fleet()
+    steps: tuple[Step, ...] = ()
+    deaths: tuple[tuple[str, float], ...] = ()
+    kills: tuple[Kill, ...] = ()
+
+    def play(self, seed: int = 1, faults: Faults = CALM) -> Played:
+        async def main() -> Played:
+            world = World(self._scenario(), seed, faults, self.kills)
+            for name, at_s in self.deaths:
+                (actor,) = (each for each in world.actors if each.profile.id == name)
+                asyncio.get_running_loop().call_at(at_s, actor.die)
+            return await world.play()
+
+        played = run_virtual(main())
+        assert played.stuck is None
+        assert not played.complaints
+        return played
+
+    def tell(self, played: Played) -> str:
+        """Write the story as it stands in its file."""
+        parts = [self.about]
+        for run in self.runs:
+            story = read_story(run, [entry for entry in played.log if entry.stream == run_stream(run)])
+            parts += ["", f"run {run}", *story.chain()]
+            for task in self.tasks:
+                parts += ["", f"task {run}:{task}", *story.chain(task)]
+        return "\n".join(parts) + "\n"
+
+    def _scenario(self) -> Scenario:
+        submit = Submit(id=RunId(self.runs[0]), strategy=self.strategy, objective=Objective(tasks=PAGE))
+        config = Coordination(manager=Manager(task_lease=30.0))
+        return Scenario(runs=(submit,), agents=self.agents, strategies=strategy_named, config=config, steps=self.steps)
+
+
+# The cast
+
+
+def fleet() -> list[Agent]:
+    """Three who read, draw and write, each for another price."""
+    return [
+        worker("ann", 3.0, cost=3.0, capabilities={"reading": 0.9, "writing": 0.9, "leadership": 0.9}),
+        worker("bob", 2.0, cost=1.0, capabilities={"reading": 0.6, "drawing": 0.7}),
+        worker("cy", 4.0, cost=2.0, capabilities={"drawing": 0.9, "writing": 0.6, "leadership": 0.5}),
+    ]
+
+
+def worker(name: str, takes_s: float, **profile: Any) -> Agent:
+    agent = Agent(name, **profile)
+
+    @agent.task()
+    async def work(task: Task) -> str:
+        await asyncio.sleep(takes_s)
+        return f"{task.id} by {name}"
+
+    @agent.on("BOOK")
+    def book(request: Custom) -> str:
+        return f"{request.data} is booked"
+
+    @agent.on("UNDO")
+    def undo(request: Custom) -> str:
+        return f"{request.data} is free again"
+
+    return agent
+
+
+async def issue(run: Run) -> Outcome:
+    """Have a page made by a run of its own, and then say so."""
+    page = await run.child("auction", Objective(tasks=PAGE))
+    return Outcome(success=page.success, result={task.id: task.result for task in page.tasks})
+
+
+async def booked(run: Run) -> Outcome:
+    """Book a room, then wait for a word that never comes; whatever happens, the room must not stay booked."""
+    ann = AgentId("ann")
+    room = await run.ask(ann, Custom(name="BOOK", data="the room"))
+    async with run.compensate(ann, Custom(name="UNDO", data="the room")):
+        await run.signal("begin")
+    return Outcome(success=True, result=room.value)
+
+
+def strategy_named(name: str) -> Any:
+    return {"issue": issue, "booked": booked}.get(name) or choose.load(name)
+
+
+# The stories
+
+STORIES = {
+    "auction_all_answer": Story(
+        "Three agents bid on the tasks of a page, and everybody answers.",
+        tasks=(READ, WRITE),
+    ),
+    "auction_winner_killed": Story(
+        "Bob wins a task and dies while he is at work on it; the task is awarded to another.",
+        deaths=(("bob", 1.5),),
+        tasks=(READ, SKETCH),
+    ),
+    "coordinator_killed": Story(
+        "The coordinator dies in the middle; the next one takes the run over, and no task is done again.",
+        kills=(Kill("after commit", 9),),
+    ),
+    "leader_failover": Story(
+        "Ann leads and dies; another is elected, and what was done stays done.",
+        strategy="leader_follower",
+        deaths=(("ann", 2.5),),
+        agents=lambda _: [*fleet(), worker("dee", 5.0, capabilities={"reading": 0.5, "writing": 0.7})],
+    ),
+    "child_run": Story(
+        "A run has another run make the page.",
+        strategy="issue",
+        runs=("page", "page/1"),
+    ),
+    "cancel_with_compensation": Story(
+        "Somebody calls the run off while a room is booked; the booking is undone first.",
+        strategy="booked",
+        steps=(Step(5.0, Cancel(id=RunId("page"), reason="nobody reads it", by="cy")),),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_the_story_is_told_as_it_was(name: str) -> None:
+    told, path = STORIES[name].tell(STORIES[name].play()), HERE / f"{name}.txt"
+    if os.environ.get("STORIES") == "rewrite":
+        path.write_text(told, "utf-8")
+    assert path.exists(), f"write it with STORIES=rewrite pytest {HERE.name}, and read it"
+    assert told == path.read_text("utf-8"), "if the new story is the better one: STORIES=rewrite pytest tests/stories"
+
+
+def test_every_file_here_is_a_story_that_is_played() -> None:
+    assert sorted(path.stem for path in HERE.glob("*.txt")) == sorted(STORIES)
+
+
+def test_the_same_seed_tells_the_same_story() -> None:
+    story, rough = STORIES["auction_winner_killed"], Faults(drop=0.2, duplicate=0.2, reorder=0.3, delay=0.5, crash=2)
+    first, again, other = (story.play(seed, rough) for seed in (7, 7, 8))
+    assert story.tell(first) == story.tell(again)
+    assert first.transcript == again.transcript
+    assert first.log == again.log
+    assert story.tell(other) != story.tell(first)
+
+
+def test_a_story_with_another_ending_is_another_story() -> None:
+    """The golden files can fail: nobody dies here, and it is noticed."""
+    story = STORIES["auction_winner_killed"]
+    assert replace(story, deaths=()).tell(replace(story, deaths=()).play()) != story.tell(story.play())
