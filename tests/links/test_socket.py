@@ -99,7 +99,7 @@ def test_an_agent_joins_works_beats_and_says_goodbye(tmp_path: Path) -> None:
                 assert (await owner.heard.answer("t")).value == "t written"
                 assert not link.holds("t")
             await owner.heard.until(lambda: "suspected" in owner.heard.kinds())
-            assert owner.heard.news[0] == ("lost", "it has left: it was stopped")
+            assert owner.heard.news[0] == ("left", "it was stopped")
             await link.close("over")
 
     run(test)

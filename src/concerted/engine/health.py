@@ -54,7 +54,7 @@ class Health:
 
         def take(reply: Reply) -> None:
             member.asking = False
-            if reply.ok and isinstance(reply.value, dict):
+            if reply.ok:
                 try:
                     status = msgspec.convert(reply.value, AgentStatus)
                 except msgspec.ValidationError as error:

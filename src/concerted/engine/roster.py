@@ -72,8 +72,10 @@ class Roster:
         self.members[profile.id] = member
         try:
             await link.open(Ears(self, member))
-        except ConcertedError:
+        except ConcertedError as error:
             del self.members[profile.id]
+            if known is not None:
+                self._unreachable(known, error.message)
             raise
         data = {"profile": profile, "link": kind, "spec": spec}
         await self._of.rounds.write([self._row("agent.registered", profile.id, data)])
@@ -210,6 +212,10 @@ class Roster:
         """Take note that what the agent held is free again; the agent itself may come back."""
         self.worse(member, "gone", reason)
 
+    def left(self, agent: AgentId, reason: str) -> None:
+        """Take an agent out that has said goodbye."""
+        self._of.errand(self.leave(agent, reason))
+
     def returned(self, member: Member) -> None:
         """Take note that the agent is reachable again."""
         member.beat_at = self._now()
@@ -251,6 +257,13 @@ class Roster:
             self._of.participants.joined(member.profile)
         self._of.outbox.agent_back(member.profile.id)
 
+    def _unreachable(self, known: Member, reason: str) -> None:
+        """Go back to the agent as it was known; its old link is closed, so whoever worked with it hears of it."""
+        self.members[known.profile.id] = known
+        if known.link is not None:
+            known.link = None
+            self.worse(known, "gone", reason)
+
     def write(self, kind: str, member: Member, data: dict[str, Any]) -> None:
         """Write a fact about an agent into its stream."""
         self._of.errand(self._of.rounds.write([self._row(kind, member.profile.id, data)]))
@@ -290,6 +303,11 @@ class Ears:
         """Pass a loss on."""
         if self._counts():
             self._roster.lost(self._member, reason)
+
+    def left(self, agent: AgentId, reason: str) -> None:
+        """Pass a goodbye on."""
+        if self._counts():
+            self._roster.left(agent, reason)
 
     def returned(self, agent: AgentId) -> None:  # noqa: ARG002
         """Pass a return on."""

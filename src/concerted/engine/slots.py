@@ -25,12 +25,13 @@ class Slots:
         self._queues: dict[bool, deque[Active]] = {False: deque(), True: deque()}
 
     def check(self) -> None:
-        """See whether one more root run may at least wait.
+        """See whether one more root run may start, or at least wait.
 
         Raises:
-            Overloaded: `manager.max_queued` runs wait already.
+            Overloaded: no slot is free and `manager.max_queued` runs wait already.
         """
-        if len(self._queues[False]) >= self._settings.max_queued:
+        is_full = self._taken[False] >= self._settings.max_concurrent_coordinations
+        if is_full and len(self._queues[False]) >= self._settings.max_queued:
             raise Overloaded(
                 f"{len(self._queues[False])} runs wait for a slot already, the bound manager.max_queued; "
                 "try again when some have finished",

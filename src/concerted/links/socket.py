@@ -127,7 +127,7 @@ class SocketLink:
             events.beat(Beat(agent=self.agent, running=(frame.ack,)))
         elif frame.bye is not None:
             self._in_hand.clear()
-            events.lost(self.agent, f"it has left: {frame.bye}" if frame.bye else "it has left")
+            events.left(self.agent, frame.bye or "it gave no reason")
         elif frame.changed is not None:
             if frame.changed.id == self.agent:
                 self.profile = frame.changed

@@ -26,6 +26,9 @@ class LinkEvents(Protocol):
     def lost(self, agent: AgentId, reason: str) -> None:
         """Take note that the agent is gone: what it held is free again."""
 
+    def left(self, agent: AgentId, reason: str) -> None:
+        """Take note that the agent has said goodbye: it is gone, and nobody expects it back."""
+
     def returned(self, agent: AgentId) -> None:
         """Take note that the agent is reachable (again)."""
 

@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from concerted.stores.archives import read_archive
 from concerted.stores.history import tables_at
 from concerted.stores.sqlite_schema import open_for_reading, transaction, translated
 from concerted.stores.tables import PastView
+from concerted.stores.writer import settle
 
 __all__ = ["SqliteReader"]
 
@@ -25,6 +27,7 @@ ATTEMPTS = 10  # to answer one question while the file is being opened and close
 _Stamp = tuple[int, int, int]
 T = TypeVar("T", bound=Record)
 R = TypeVar("R")
+_Asked = tuple[Callable[[sqlite3.Connection], Any], "asyncio.Future[Any]"]
 
 
 class SqliteReader:
@@ -43,6 +46,7 @@ class SqliteReader:
         self._stamp: _Stamp | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"reader of {path.name}")
         self._is_closed = False
+        self._asked: list[_Asked] = []
 
     @classmethod
     async def open(cls, path: str | Path, *, is_owned: bool = False) -> SqliteReader:
@@ -96,16 +100,42 @@ class SqliteReader:
         """Ask something else of the file; questions are answered one after the other."""
         if self._is_closed:
             raise Unreachable(f"{self._path} is closed; open it again", path=str(self._path))
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, question)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[R] = loop.create_future()
+        self._asked.append((question, future))
+        if len(self._asked) == 1:
+            loop.call_soon(self._hand_over, loop)
+        return await future
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Give the thread all that was asked in one turn of the loop: one wake-up of each side for all of it."""
+        asked, self._asked = self._asked, []
+        self._thread.submit(self._answer_all, asked, loop)
 
     async def close(self) -> None:
         """Answer what has been asked and let go of the file.  Idempotent."""
         if not self._is_closed:
             self._is_closed = True
+            if self._asked:
+                self._hand_over(asyncio.get_running_loop())
             await asyncio.get_running_loop().run_in_executor(self._thread, self._let_go)
             self._thread.shutdown(wait=False)
 
     # In the thread
+
+    def _answer_all(self, asked: list[_Asked], loop: asyncio.AbstractEventLoop) -> None:
+        answers: list[tuple[asyncio.Future[Any], Any]] = []
+        for question, future in asked:
+            try:
+                answers.append((future, self._answer(question)))
+            except ConcertedError as error:
+                answers.append((future, error))
+            except BaseException as bug:  # ours: whoever still waits gets it
+                answers += [(waiting, bug) for _, waiting in asked[len(answers) :]]
+                loop.call_soon_threadsafe(settle, answers)
+                raise
+        with suppress(RuntimeError):  # a loop that was closed has nobody left who waits
+            loop.call_soon_threadsafe(settle, answers)
 
     def _answer(self, question: Callable[[sqlite3.Connection], R]) -> R:
         for _ in range(ATTEMPTS):

@@ -145,7 +145,10 @@ class Market:
         return len(awards)
 
     def _bidding(self, tasks: Mapping[TaskId, Task], replies: Replies) -> Bidding:
-        """Read the replies.  What is no bid, or not for one of these tasks, does not count."""
+        """Read the replies.  What is no bid, or not for one of these tasks, does not count.
+
+        Whoever has refused a task is passed over, and whoever has failed at it while others bid who have not.
+        """
         offers: list[Offer] = []
         silent: dict[AgentId, str] = {}
         exhausted = False
@@ -169,21 +172,22 @@ class Market:
                 for bid in answer.bids[: self.rules.max_bids]
                 if bid.task in tasks
             ]
-        return Bidding([offer for offer in offers if not self._is_passed_over(offer, offers)], silent, exhausted)
-
-    def _is_passed_over(self, offer: Offer, offers: Sequence[Offer]) -> bool:
-        """Whether the bidder has refused this task already, or failed at it while others bid who have not."""
-        if offer.agent in self.shop.declined.get(offer.task, ()):
-            return True
-        failed = self.shop.failed_at.get(offer.task, ())
-        return offer.agent in failed and any(other.task == offer.task and other.agent not in failed for other in offers)
+        failed_at, declined = self.shop.failed_at, self.shop.declined
+        fresh = {offer.task for offer in offers if offer.agent not in failed_at.get(offer.task, ())}
+        counted = [
+            offer
+            for offer in offers
+            if offer.agent not in declined.get(offer.task, ())
+            and (offer.task not in fresh or offer.agent not in failed_at.get(offer.task, ()))
+        ]
+        return Bidding(counted, {offer.task for offer in counted}, silent, exhausted)
 
     def _why_unsold(self, task: Task, bidding: Bidding, ranked: Mapping[TaskId, Sequence[Offer]]) -> str:
         if task.id in ranked:
             return "who bid on it got other tasks"
         if task.id in self.shop.declined:
             return f"{', '.join(sorted(self.shop.declined[task.id]))} refused it, and nobody else has bid"
-        if any(offer.task == task.id for offer in bidding.offers):
+        if task.id in bidding.wanted:
             return "no bid on it is within its limits"
         if bidding.exhausted:
             return "who can do it may have used up all its bids on others"
@@ -210,10 +214,11 @@ class Market:
 
 @dataclass(frozen=True, slots=True)
 class Bidding:
-    """What came of asking.  silent: who has not bid, and why.  exhausted: somebody has made as many bids as allowed,
-    and might have bid on more."""
+    """What came of asking.  wanted: the tasks bid on.  silent: who has not bid, and why.  exhausted: somebody has
+    made as many bids as allowed, and might have bid on more."""
 
     offers: list[Offer]
+    wanted: set[TaskId]
     silent: dict[AgentId, str]
     exhausted: bool
 

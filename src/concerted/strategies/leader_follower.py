@@ -141,6 +141,7 @@ class Crew:
         last = self.terms[-1]
         self.terms[-1] = msgspec.structs.replace(last, ended=reason)
         self._refused.add(last.leader)
+        self.shop.staff.rest(last.leader, self.rules.heartbeat_interval)  # too silent to lead: no work yet
         self.run.record("leader.lost", agent=last.leader, term=last.term, reason=reason)
 
     # one term

@@ -109,6 +109,10 @@ class Heard:
         """Keep a loss."""
         self._note("lost", reason)
 
+    def left(self, agent: AgentId, reason: str) -> None:  # noqa: ARG002
+        """Keep a goodbye."""
+        self._note("left", reason)
+
     def returned(self, agent: AgentId) -> None:  # noqa: ARG002
         """Keep a return."""
         self._note("returned", "")

@@ -1,0 +1,103 @@
+"""The examples of docs/strategies, run as they stand there."""
+
+import asyncio
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from concerted.config.plan import load_plan
+from concerted.config.settings import Strategies
+from concerted.strategies import choose
+from concerted.strategies.leader_follower import LeaderResult
+from concerted.strategies.sales import AuctionResult
+from concerted.values import Objective
+
+PAGES = {
+    path.stem.replace("-", "_"): path.read_text("utf-8")
+    for path in sorted((Path(__file__).parents[2] / "docs" / "strategies").glob("*.md"))
+}
+RESULTS = {"auction": AuctionResult, "leader_follower": LeaderResult}
+OPTIONS = {"scores"}  # of a strategy, that are no settings
+
+each_page = pytest.mark.parametrize("name", PAGES)
+
+
+def blocks(name: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PAGES[name], re.DOTALL)
+
+
+def space(name: str) -> dict[str, Any]:
+    """Run the page's Python and return what it defines."""
+    (block,) = blocks(name, "python")
+    found: dict[str, Any] = {"__name__": f"page_{name}"}
+    exec(compile(block, f"docs/strategies/{name}.md", "exec"), found)
+    return found
+
+
+def test_every_strategy_has_a_page() -> None:
+    assert set(PAGES) == set(choose.BUILT_IN)
+
+
+@each_page
+def test_the_plan_is_one_and_names_the_strategy(name: str) -> None:
+    for block in blocks(name, "yaml"):
+        assert load_plan(block, "plan.yaml", strategies=choose.BUILT_IN).strategy == name
+
+
+@each_page
+def test_the_result_has_these_fields_and_no_others(name: str) -> None:
+    (block,) = blocks(name, "json")
+    shown = json.loads(block)
+    result = msgspec.convert(shown, RESULTS[name], strict=True)
+    assert set(shown) == set(msgspec.to_builtins(result))
+
+
+@each_page
+def test_every_setting_is_on_its_page_with_its_default(name: str) -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", PAGES[name].split("## Settings")[1], re.MULTILINE))
+    settings = getattr(Strategies(), name)
+    assert set(rows) - OPTIONS == set(settings.__struct_fields__)
+    for key in ("mode", "award", "max_bids", "failover_threshold"):
+        if key in rows:
+            assert rows[key].strip() == f"`{getattr(settings, key)}`"
+
+
+def test_the_bidder_bids_as_its_page_says(play: Any, task: Any) -> None:
+    async def act(stage: Any) -> None:
+        ann = space("auction")["ann"]
+
+        @ann.task()
+        async def do(task: Any) -> None:
+            await asyncio.sleep(1.0)
+
+        await stage.enter(ann)
+        short, long = task("short", payload={"pages": 3}), task("long", payload={"pages": 21}, retries=0)
+        view = await stage.run("auction", [short, long])
+        assert {one.id: one.status for one in view.tasks} == {"short": "done", "long": "failed"}
+        record = view.result["auction_results"][0]
+        assert (record["task_id"], record["winning_bid"]["cost"]) == ("short", 6.0)
+
+    play(act)
+
+
+def test_the_editor_leads_as_its_page_says(play: Any) -> None:
+    async def act(stage: Any) -> None:
+        await stage.enter(space("leader_follower")["editor"])
+        for name in ("ann", "bob"):
+            await stage.agent(name)
+        view = await stage.run("leader_follower", Objective(data={"chapters": 3}))
+        assert view.success
+        assert [one.id for one in view.tasks] == ["book", "chapter-1", "chapter-2", "chapter-3"]
+        assert view.result["leader"] == "editor"
+
+    play(act)
+
+
+def test_the_rule_of_auto_is_the_one_that_is_written_down() -> None:
+    assert choose.__doc__ is not None
+    told = re.findall(r"^\| (.+?) \| (\w+) \|$", choose.__doc__, re.MULTILINE)[1:]
+    assert [strategy for _, strategy in told] == ["leader_follower", "leader_follower", "auction"]

@@ -1,0 +1,65 @@
+"""Who has room, how busy each is, who rests."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from concerted.strategies.staff import Staff
+from concerted.values import AgentId, Profile
+
+ANN, BOB, CY = AgentId("ann"), AgentId("bob"), AgentId("cy")
+
+
+class Scene(SimpleNamespace):
+    """As much of a run as the staff asks for: agents and the time."""
+
+    def now(self) -> float:
+        return float(self.time)
+
+
+@pytest.fixture
+def scene() -> Any:
+    agents = {ANN: Profile(id=ANN, capacity=2), BOB: Profile(id=BOB)}
+    return Scene(agents=agents, time=100.0)
+
+
+def test_who_has_room_is_free_for_so_many(scene: Any) -> None:
+    staff = Staff(scene)
+    staff.take(ANN)
+    staff.take(BOB)
+    assert staff.free([ANN, BOB]) == {ANN: 1}
+    staff.put_back(BOB)
+    assert staff.free([BOB, ANN]) == {BOB: 1, ANN: 1}
+
+
+def test_who_is_not_here_is_not_free(scene: Any) -> None:
+    staff = Staff(scene)
+    del scene.agents[BOB]
+    assert staff.free([ANN, BOB, CY]) == {ANN: 2}
+
+
+def test_who_rests_is_not_free_until_its_time_is_over_or_it_is_woken(scene: Any) -> None:
+    staff = Staff(scene)
+    staff.rest(ANN, 5.0)
+    staff.rest(BOB, 9.0)
+    assert (staff.free([ANN, BOB]), staff.next_up()) == ({}, 105.0)
+    scene.time = 105.0
+    assert (staff.free([ANN, BOB]), staff.next_up()) == ({ANN: 2}, 109.0)
+    staff.wake(BOB)
+    assert (staff.free([BOB]), staff.next_up()) == ({BOB: 1}, None)
+
+
+def test_a_smaller_capacity_than_what_is_held_leaves_no_room(scene: Any) -> None:
+    staff = Staff(scene)
+    staff.take(ANN)
+    staff.take(ANN)
+    scene.agents[ANN] = Profile(id=ANN, capacity=1)
+    assert staff.free([ANN]) == {}
+    assert staff.load(ANN) == 1.0
+
+
+def test_the_load_is_what_was_given_or_what_the_agent_says_whichever_is_more(scene: Any) -> None:
+    staff = Staff(scene)
+    staff.take(ANN)
+    assert (staff.load(ANN), staff.load(ANN, 2.0), staff.load(ANN, 9.0), staff.load(CY)) == (0.5, 1.0, 1.0, 1.0)
