@@ -193,6 +193,7 @@ class Envelope(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     idempotency_key names the effect: the same key is the same command, however often it arrives.
     epoch is the coordinator's for this coordination: an agent that has seen a higher one refuses.
+    lamport: the newest of the sender's log when it was sent.
     """
 
     id: str

@@ -30,6 +30,11 @@ class Active:
     touched_at: Instant = 0.0
 
     @property
+    def called_off(self) -> bool:
+        """Whether it has been called off, or will hear so in the next round."""
+        return self.instance.stopping or any(given.kind == "cancel.requested" for given in self.inbox)
+
+    @property
     def id(self) -> RunId:
         """The run's id."""
         return self.instance.id

@@ -212,6 +212,7 @@ async def _why(of: Coordinator, command: Why) -> WhyView:
 
 
 async def _cancel(of: Coordinator, command: Cancel) -> RunView:
+    of.check()
     known = await of.store.get(RunRecord, command.id)
     if known is not None and (known.ended_at is not None):
         return await _viewer(of).run(command.id)
@@ -221,8 +222,7 @@ async def _cancel(of: Coordinator, command: Cancel) -> RunView:
     with contextlib.suppress(WrongPhase):  # it has ended meanwhile
         active = await of.sleepers.reach(command.id)
         data = encode({"by": command.by, "reason": command.reason})
-        again = active.instance.stopping or any(given.kind == "cancel.requested" for given in active.inbox)
-        inputs = () if again else (Input("cancel.requested", of.clock.now(), data=data),)
+        inputs = () if active.called_off else (Input("cancel.requested", of.clock.now(), data=data),)
         await of.rounds.written(active, *inputs)
     return await _viewer(of).run(command.id)
 
@@ -235,7 +235,7 @@ async def _end_parked(of: Coordinator, known: RunRecord, command: Cancel) -> Non
         LogRow(stream=stream, at=now, kind="cancel.requested", data=data),
         LogRow(stream=stream, at=now, kind="run.cancelled", data=ending),
     ]
-    await of.store.append([Write(rows=rows, run=known.id, epoch=known.epoch)])
+    await of.rounds.append(Write(rows=rows, run=known.id, epoch=known.epoch))
     of.run_over(known.id)
     if known.parent is not None:
         told = f"called off while parked: {known.error or ''}"
@@ -245,13 +245,15 @@ async def _end_parked(of: Coordinator, known: RunRecord, command: Cancel) -> Non
 
 
 async def _resume(of: Coordinator, command: Resume) -> RunView:
+    of.check()
     known = await of.store.get(RunRecord, command.id)
     if known is None:
         raise NotFound(f"there is no run {command.id!r}; `concerted status --all` lists them", run=command.id)
     if known.status == "parked":
         data = encode({"by": command.by})
         row = LogRow(stream=run_stream(known.id), at=of.clock.now(), kind="run.unparked", data=data)
-        await of.store.append([Write(rows=[row], run=known.id, epoch=known.epoch)])
+        of.world.strategies(known.strategy)  # whoever does not have it leaves the run as it is
+        await of.rounds.append(Write(rows=[row], run=known.id, epoch=known.epoch))
         await of.unpark(known.id)
     return await _viewer(of).run(command.id)
 

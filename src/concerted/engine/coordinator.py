@@ -24,7 +24,7 @@ from concerted.engine.health import Health
 from concerted.engine.late import Latecomers
 from concerted.engine.outbox import Outbox
 from concerted.engine.participants import Participants
-from concerted.engine.performer import Performer, child_ended, unreachable
+from concerted.engine.performer import Performer, child_ended, key_of, unreachable
 from concerted.engine.roster import Roster
 from concerted.engine.rounds import Rounds
 from concerted.engine.runs import Charter, Coordinate, Input, Instance
@@ -117,6 +117,7 @@ class Coordinator:
         if not self.rounds.stopped:
             await self.rounds.quiet()
         self._stop()
+        self._refuse_waiters(WrongPhase("this coordinator is closed; open another"))
         await self.roster.close(reason)
         await self.store.close()
 
@@ -135,10 +136,13 @@ class Coordinator:
         """Go on with nothing: the outcome of a commit is unknown.  Whoever waits is told what to do."""
         self.failed = unreachable(error)
         self._stop()
+        self._refuse_waiters(self.failed)
+
+    def _refuse_waiters(self, error: ConcertedError) -> None:
         for waiters in self._waiters.values():
             for waiter in waiters:
                 if not waiter.done():
-                    waiter.set_exception(self.failed)
+                    waiter.set_exception(error)
         self._waiters.clear()
 
     # runs
@@ -165,11 +169,14 @@ class Coordinator:
         self.rounds.post(active, Input("run.started", now, data=data))
 
     def stop_child(self, run: RunId, reason: str) -> None:
-        """Call off a child whose parent no longer waits."""
+        """Call off a child whose parent no longer waits, also one that sleeps; one that is over needs none."""
+        data = encode({"by": run.rpartition("/")[0], "reason": reason})
+        given = Input("cancel.requested", self.clock.now(), data=data)
         active = self.rounds.live.get(run)
-        if active is not None:
-            data = encode({"by": active.instance.charter.parent, "reason": reason})
-            self.rounds.post(active, Input("cancel.requested", self.clock.now(), data=data))
+        if active is None and run in self.sleepers.dormant:
+            self.errand(self.sleepers.post(run, given))
+        elif active is not None and not active.called_off:
+            self.rounds.post(active, given)
 
     def run_ended(self, active: Active) -> None:
         """Tell whoever waits for this run."""
@@ -191,6 +198,7 @@ class Coordinator:
 
     def run_over(self, run: RunId) -> None:
         """Tell whoever waits for a run that was ended from outside."""
+        self.attic.run_ended(run, self.clock.now())
         self._wake_waiters(run)
 
     async def unpark(self, run: RunId) -> None:
@@ -203,6 +211,8 @@ class Coordinator:
 
     def run_fenced(self, active: Active) -> None:
         """Let go of a run that another process has taken over."""
+        for call in active.instance.calls.values():
+            self.outbox.close(key_of(active.id, call))
         self.slots.leave(active)
         self._wake_waiters(active.id)
 

@@ -5,13 +5,14 @@ Only the first answer to a command that was closed without one is evidence; a re
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from concerted.engine.active import Active
 from concerted.engine.performer import parse_key
-from concerted.errors import ConcertedError
+from concerted.errors import NotFound, WrongPhase
 from concerted.kinds import run_stream
 from concerted.messages import Reply
 from concerted.ports.store import Row, Write
@@ -56,6 +57,9 @@ class Latecomers:
     def take(self, reply: Reply) -> None:
         """Write an answer down if its command was closed without one; count it if not."""
         named = parse_key(reply.key)
+        if named is not None and named[0] in self._of.sleepers.dormant:
+            self._of.errand(self._take_awake(named[0], reply))
+            return
         active = None if named is None else self._of.rounds.live.get(named[0])
         ended = None if named is None else self._ended.get(named[0])
         if named is None or (active is None and ended is None):
@@ -74,7 +78,7 @@ class Latecomers:
         if active is not None:
             self._of.rounds.late(active, row)
         elif ended is not None:
-            self._of.errand(self._write(Write(rows=[row], run=run, epoch=ended.epoch)))
+            self._of.errand(self._of.rounds.append(Write(rows=[row], run=run, epoch=ended.epoch)))
 
     def _row(
         self, run: RunId, number: int, reply: Reply, claim: tuple[TaskId | None, int], epochs: dict[TaskId, int]
@@ -93,8 +97,8 @@ class Latecomers:
             data=encode(data),
         )
 
-    async def _write(self, write: Write) -> None:
-        try:
-            await self._of.store.append([write])
-        except ConcertedError as error:
-            self._of.give_up(error)
+    async def _take_awake(self, run: RunId, reply: Reply) -> None:
+        """Wake the run, which knows what it has closed."""
+        with contextlib.suppress(NotFound, WrongPhase):
+            await self._of.sleepers.reach(run)
+        self.take(reply)

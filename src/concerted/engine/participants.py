@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from concerted.engine.runs import Input
 from concerted.values import AgentId, Profile, encode
@@ -25,35 +25,51 @@ class Participants:
 
         The run of a plan is open to agents that come by themselves, not to those that another plan has started.
         """
-        member = self._of.roster.members.get(profile.id)
-        of_a_plan = member is not None and member.spec is not None
         for active in list(self._of.rounds.live.values()):
-            charter = active.instance.charter
-            is_open = charter.open and not (of_a_plan and charter.plan is not None)
-            if is_open or any(each.id == profile.id for each in charter.agents):
+            if self._may_join(active, profile.id):
                 self.invite(active, profile)
+
+    def catch_up(self, active: Active) -> None:
+        """Tell a run that has slept who of its agents was lost or has changed, and who has joined."""
+        members = self._of.roster.members
+        for agent, profile in list(active.instance.agents.items()):
+            member = members.get(agent)
+            if member is None or member.state == "gone":
+                self._tell(active, "lost", agent, {"reason": member.reason if member else "it has left"})
+            elif member.profile != profile:
+                self._tell(active, "changed", agent, {"profile": member.profile})
+        for member in list(members.values()):
+            if member.state != "gone" and self._may_join(active, member.profile.id):
+                self.invite(active, member.profile)
+
+    def _may_join(self, active: Active, agent: AgentId) -> bool:
+        member, charter = self._of.roster.members.get(agent), active.instance.charter
+        of_a_plan = member is not None and member.spec is not None
+        is_open = charter.open and not (of_a_plan and charter.plan is not None)
+        return is_open or any(each.id == agent for each in charter.agents)
+
+    def _tell(self, active: Active, what: str, agent: AgentId, data: dict[str, Any]) -> None:
+        given = Input(f"participant.{what}", self._of.clock.now(), agent, data=encode(data))
+        self._of.rounds.post(active, given)
 
     def invite(self, active: Active, profile: Profile) -> None:
         """Have the agent take part in a run, if it does not yet; also in one that still waits for a slot."""
         if not _takes_part(active, profile.id):
-            data = encode({"profile": profile})
-            self._of.rounds.post(active, Input("participant.joined", self._of.clock.now(), profile.id, data=data))
+            self._tell(active, "joined", profile.id, {"profile": profile})
 
     def changed(self, profile: Profile) -> None:
         """Tell the runs in which the agent takes part."""
-        data = encode({"profile": profile})
         for active in list(self._of.rounds.live.values()):
             if _takes_part(active, profile.id):
-                self._of.rounds.post(active, Input("participant.changed", self._of.clock.now(), profile.id, data=data))
+                self._tell(active, "changed", profile.id, {"profile": profile})
 
     def lost(self, agent: AgentId, reason: str) -> None:
         """Tell the runs in which the agent takes part, at once; what is open with it is lost."""
-        data = encode({"reason": reason})
         told = set()
         for active in list(self._of.rounds.live.values()):
             if _takes_part(active, agent):
                 told.add(active.id)
-                self._of.rounds.post(active, Input("participant.lost", self._of.clock.now(), agent, data=data))
+                self._tell(active, "lost", agent, {"reason": reason})
         self._of.outbox.agent_lost(agent, reason, told)
 
 

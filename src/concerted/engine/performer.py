@@ -121,6 +121,7 @@ class Performer:
             timestamp=active.instance.now,
             coordination_id=active.id,
             performative="inform",
+            lamport=self._of.rounds.news.last_seq,
             delivery_mode="at_most_once",
             epoch=active.epoch,
         )
@@ -138,6 +139,7 @@ class Performer:
             idempotency_key=key,
             epoch=active.epoch,
             reply_by=call.reply_by,
+            lamport=self._of.rounds.news.last_seq,
         )
 
         def take(reply: Reply) -> None:
@@ -193,7 +195,7 @@ class Performer:
             trace = "".join(traceback.format_exception(error))[-4000:]
             told = printable(f"{type(error).__name__}: {error}")
             data = encode({"name": effect.name, "error": told, "traceback": printable(trace)})
-        if active.id in self._of.rounds.live:
+        if self._of.rounds.live.get(active.id) is active:
             self._of.rounds.post(
                 active, Input("effect.recorded", self._of.clock.now(), ref=str(effect.number), data=data)
             )

@@ -121,16 +121,21 @@ class Rounds:
             self._loop.call_soon(self._round)
 
     async def write(self, rows: Sequence[Row], of: Active | None = None) -> None:
-        """Write rows beside the rounds; `of` is the run that they belong to, if they belong to one.
+        """Write rows beside the rounds; `of` is the run that they belong to, if they belong to one."""
+        await self.append(Write(rows=rows) if of is None else Write(rows=rows, run=of.id, epoch=of.epoch))
+
+    async def append(self, write: Write) -> None:
+        """Write beside the rounds, and wake whoever follows the log.
 
         Raises:
-            Unreachable: the store failed; everything is given up.
+            Unreachable: the store failed; everything is given up.  Invalid: it cannot be kept; nothing was done.
         """
         if self.stopped:
             return
         try:
-            fence = Write(rows=rows) if of is None else Write(rows=rows, run=of.id, epoch=of.epoch)
-            (answer,) = await self._store.append([fence])
+            (answer,) = await self._store.append([write])
+        except Invalid:
+            raise
         except ConcertedError as error:
             self.stop(error)
             self._stage.store_failed(error)
@@ -278,7 +283,7 @@ class Rounds:
 
     def _after(self, active: Active) -> None:
         if active.instance.ending is not None and not active.late:
-            if active.id in self.live:
+            if self.live.get(active.id) is active:
                 self.forget(active)
                 self._stage.ended(active)
         elif active.inbox or active.late or active.acks:
@@ -289,8 +294,9 @@ class Rounds:
     def forget(self, active: Active) -> None:
         """Let a run go from memory."""
         self.alarms.disarm(active)
-        self.live.pop(active.id, None)
-        self._dirty.pop(active.id, None)
+        if self.live.get(active.id) is active:
+            del self.live[active.id]
+            self._dirty.pop(active.id, None)
         active.instance.abandon()
         _refuse([ack for _, ack in active.acks], _too_late(active))
         active.acks.clear()

@@ -10,7 +10,7 @@ from concerted.engine.active import Active
 from concerted.engine.alarms import next_look
 from concerted.engine.runs import Input
 from concerted.engine.takeover import revive
-from concerted.errors import NotFound, WrongPhase
+from concerted.errors import NotFound, Unreachable, WrongPhase
 from concerted.ports.store import RunRecord
 from concerted.values import RunId
 
@@ -40,16 +40,21 @@ class Sleepers:
         for active in list(self._of.rounds.live.values()):
             if active.touched_at < idle_since and _is_idle(active):
                 record = await self._of.store.get(RunRecord, active.id)
-                if record is not None and _is_idle(active):
+                is_live = self._of.rounds.live.get(active.id) is active  # it may have ended meanwhile
+                if record is not None and is_live and _is_idle(active):
                     self.evict(active, record)
 
     async def reach(self, run: RunId) -> Active:
         """Return a run that is going on, waking it if it has been evicted.
 
         Raises:
-            NotFound, WrongPhase: there is none, or it is over.
+            NotFound, WrongPhase: there is none, or it is over.  Unreachable: its strategy is not known here.
         """
         self._of.check()
+        waking = self._waking.get(run)
+        if waking is not None:
+            await asyncio.wait([waking])  # until then it has not lived through its history
+            return await self.reach(run)
         active = self._of.rounds.live.get(run)
         if active is not None:
             return active
@@ -59,14 +64,12 @@ class Sleepers:
         found = await self._of.store.get(RunRecord, run)
         if found is None:
             raise NotFound(f"there is no run {run!r}; `concerted status --all` lists them", run=run)
+        if found.ended_at is None and run in self._of.foreign:
+            raise Unreachable(f"run {run} waits for a coordinator that has its strategy: {self._of.foreign[run]}", run=run)
         raise WrongPhase(f"run {run} is {found.status}", run=run, status=found.status)
 
     async def _wake(self, run: RunId, record: RunRecord) -> Active:
         """Revive a run once, however many want it: who reads its history late would bring it back as it was."""
-        waking = self._waking.get(run)
-        if waking is not None:
-            await asyncio.wait([waking])
-            return await self.reach(run)
         alarm = self._alarms.pop(run, None)
         if alarm is not None:
             alarm.cancel()
@@ -76,7 +79,7 @@ class Sleepers:
 
     async def post(self, run: RunId, given: Input) -> None:
         """Give a run an input, waking it if it sleeps; one that is over needs none."""
-        with contextlib.suppress(NotFound, WrongPhase):  # it ended in the meantime
+        with contextlib.suppress(NotFound, WrongPhase):  # it has ended meanwhile
             self._of.rounds.post(await self.reach(run), given)
 
     def evict(self, active: Active, record: RunRecord) -> None:

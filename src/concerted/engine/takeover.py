@@ -55,6 +55,7 @@ async def take_over(of: Coordinator) -> None:
         if active.instance.ending is None:
             wanted.update(dict.fromkeys(active.instance.agents))
     agents = [await of.store.get(AgentRecord, agent) for agent in wanted]
+    of.box.suspect = None  # its death is counted
     of.roster.expect([agent for agent in agents if agent is not None])
     await asyncio.gather(*(of.roster.reopen(agent) for agent in agents if agent is not None))
     for active in revived:
@@ -75,7 +76,7 @@ async def revive(of: Coordinator, record: RunRecord, *, adopted: bool = False) -
     if record.id in of.rounds.live:  # two callers woke it
         return of.rounds.live[record.id]
     instance = new_instance(record.id, entries)
-    active = Active(instance, epoch=record.epoch)
+    active = Active(instance, epoch=record.epoch, in_flight=True)  # nothing new comes to it before its history
     of.rounds.live[record.id] = active
     deaths = await _deaths(of, record, entries) if adopted and record.id == of.box.suspect else 0
     if deaths > of.config.manager.max_attempts:
@@ -87,6 +88,7 @@ async def revive(of: Coordinator, record: RunRecord, *, adopted: bool = False) -
         )
     else:
         await outside_tasks(lambda: _replay(of, active, coordinate, entries))
+    active.in_flight = False
     if instance.started_at is not None and adopted:
         of.slots.keep(active)
     elif instance.started_at is not None:
@@ -94,6 +96,7 @@ async def revive(of: Coordinator, record: RunRecord, *, adopted: bool = False) -
     elif instance.ending is None:
         of.slots.enter(active)
     if not adopted:
+        of.participants.catch_up(active)
         of.rounds.touch(active)
     return active
 

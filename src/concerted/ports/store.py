@@ -25,7 +25,7 @@ __all__ = [
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One fact on its way into the log.  data: one JSON value, encoded."""
+    """One fact on its way into the log.  data: one JSON value, encoded.  lamport: 0 for the row's `seq`."""
 
     stream: str
     at: Instant
@@ -40,7 +40,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One fact as it stands in the log.
 
     seq: its place in the whole store, gapless, in commit order.  stream_seq: its place in its stream,
-    from 1.
+    from 1.  lamport: greater than that of every fact it may depend on (Lamport 1978, section 2); a message
+    carries the newest one of the log when it was sent.
     """
 
     seq: int

@@ -65,6 +65,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self._now = 0.0
+        self._clock_resolution = 1e-6  # above the spacing of floats, even after a thousand years
         self._selector = self
         self._births = itertools.count()
         self._tasks: dict[int, asyncio.Task[Any]] = {}

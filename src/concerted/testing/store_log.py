@@ -66,7 +66,7 @@ async def a_row_comes_back_as_it_was_written(make: StoreFactory) -> None:
             agent="ann",
             ref=f"r-{place}",
             data=encode(value),
-            lamport=place,
+            lamport=place + 1,
         )
         for place, value in enumerate(values)
     ]
