@@ -65,7 +65,9 @@ class Sleepers:
         if found is None:
             raise NotFound(f"there is no run {run!r}; `concerted status --all` lists them", run=run)
         if found.ended_at is None and run in self._of.foreign:
-            raise Unreachable(f"run {run} waits for a coordinator that has its strategy: {self._of.foreign[run]}", run=run)
+            raise Unreachable(
+                f"run {run} waits for a coordinator that has its strategy: {self._of.foreign[run]}", run=run
+            )
         raise WrongPhase(f"run {run} is {found.status}", run=run, status=found.status)
 
     async def _wake(self, run: RunId, record: RunRecord) -> Active:

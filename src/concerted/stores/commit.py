@@ -90,7 +90,9 @@ class Numbering:
             if length is None:
                 length = self._length_of(stream)
             lengths[stream] = length = length + 1
-            rows.append((seq, stream, length, float(row.at), row.kind, row.agent, row.ref, row.data, row.lamport or seq))
+            rows.append(
+                (seq, stream, length, float(row.at), row.kind, row.agent, row.ref, row.data, row.lamport or seq)
+            )
         self.seq = seq
         self._changes += changes
         for run, epoch in epochs:
