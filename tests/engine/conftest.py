@@ -98,8 +98,8 @@ class Bench:
         self._starts += 1
         await self.store.open()
         world = World(
-            store=self.store, clock=self.clock, strategies=self.strategy, open_link=None, config=self.config,
-            node=f"node-{self._starts}", threads=False, **self.world,
+            store=self.store, clock=self.clock, strategies=self.strategy, config=self.config,
+            node=f"node-{self._starts}", **{"open_link": None, "threads": False, **self.world},
         )  # fmt: skip
         self.coordinator = Coordinator(world)
         await self.coordinator.start()

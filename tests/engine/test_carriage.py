@@ -223,3 +223,20 @@ def test_an_answer_that_is_no_success_is_not_believed(bench):
         assert (await b.end("q")).result == ["ok", {"paint": 0.1}, False]
 
     bench(main, s=asks_what_it_can)
+
+
+def test_a_probe_that_nobody_waits_for_any_more_does_not_shut_the_agent_out_for_ever(bench):
+    async def main(b):
+        ann = await b.agent("ann")
+        ask = b.coordinator.asker.ask
+        for _ in range(2):
+            await ask("ann", HELLO, deadline=1)
+        await asyncio.sleep(30)
+        probe = asyncio.ensure_future(ask("ann", HELLO))
+        await asyncio.sleep(0.1)
+        probe.cancel()
+        await asyncio.sleep(100)
+        ann.answer = lambda request: "back"
+        assert (await ask("ann", HELLO)).status == "ok"
+
+    bench(main, manager={"breaker_failures": 2, "breaker_cooldown": 30.0})

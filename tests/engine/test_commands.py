@@ -2,12 +2,27 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from concerted.engine.commands import HANDLERS, serve, serve_line
 from concerted.engine.permissions import Principal
-from concerted.errors import Conflict, Invalid, NotAllowed, NotFound
-from concerted.ports.commands import COMMANDS, Archive, Cancel, Events, GetRun, Rebuild, Signal, Status, Submit, Why
+from concerted.errors import Conflict, Invalid, NotAllowed, NotFound, WrongPhase
+from concerted.ports.commands import (
+    COMMANDS,
+    Archive,
+    AskAgent,
+    Cancel,
+    Events,
+    GetRun,
+    Login,
+    Rebuild,
+    Resume,
+    Signal,
+    Status,
+    Submit,
+    Why,
+)
 from concerted.values import Objective, Task
 
 
@@ -212,3 +227,191 @@ def test_the_tables_are_what_the_log_says(bench):
         assert await b.serve(Rebuild()) == {"differed": 0}
 
     bench(main, s=waits)
+
+
+def test_a_repeated_signal_counts_once_after_a_restart_too(bench):
+    async def twice(run):
+        return [await run.signal("go"), await run.signal("go")]
+
+    async def main(b):
+        await b.submit()
+        await b.serve(Signal(id="r", name="go", payload=1, request_id="one"))
+        await b.again()
+        await b.serve(Signal(id="r", name="go", payload=1, request_id="one"))
+        await b.serve(Signal(id="r", name="go", payload=2, request_id="two"))
+        assert (await b.end()).result == [1, 2]
+        assert [row.ref for row in await b.log("signal.received")] == ["one", "two"]
+
+    bench(main, s=twice)
+
+
+def test_a_parked_run_is_cancelled_once_and_whoever_follows_the_log_hears_of_it(bench):
+    async def main(b):
+        await b.submit()
+        b.strategies["s"] = over
+        await b.again()
+        assert (await b.end()).status == "parked"
+        last = await b.store.last_seq()
+        following = asyncio.ensure_future(b.serve(Events(after=last, wait_s=60)))
+        await asyncio.sleep(1)
+        began = b.loop.time()
+        view = await b.serve(Cancel(id="r", reason="enough", by="ann"))
+        assert (view.status, view.success) == ("cancelled", False)
+        assert "called off while parked" in view.reason
+        assert [event.kind for event in await following] == ["cancel.requested", "run.cancelled"]
+        assert b.loop.time() == began
+        assert (await b.serve(Cancel(id="r"))).status == "cancelled"
+        assert await b.store.last_seq() == last + 2
+
+    bench(main, s=waits)
+
+
+def test_whoever_follows_the_log_hears_of_a_parked_run_that_goes_on(bench):
+    async def main(b):
+        await b.submit()
+        b.strategies["s"] = over
+        await b.again()
+        await b.end()
+        b.strategies["s"] = waits
+        last = await b.store.last_seq()
+        following = asyncio.ensure_future(b.serve(Events(after=last, wait_s=60)))
+        await asyncio.sleep(1)
+        assert (await b.serve(Resume(id="r", by="ann"))).status == "active"
+        (unparked,) = await following
+        assert (unparked.kind, unparked.data) == ("run.unparked", {"by": "ann"})
+        await b.serve(Signal(id="r", name="go", payload="on", request_id="one"))
+        assert (await b.end()).result == "on"
+
+    bench(main, s=waits)
+
+
+def test_two_who_resume_at_once_resume_once(bench):
+    async def main(b):
+        await b.submit()
+        b.strategies["s"] = over
+        await b.again()
+        await b.end()
+        b.strategies["s"] = waits
+        await asyncio.gather(b.serve(Resume(id="r")), b.serve(Resume(id="r")))
+        await b.serve(Signal(id="r", name="go", payload="on", request_id="one"))
+        assert (await b.end()).result == "on"
+        assert b.coordinator.slots._taken == {False: 0, True: 0}
+
+    bench(main, s=waits)
+
+
+def test_whoever_waits_for_a_run_hears_that_the_coordinator_closes(bench):
+    async def main(b):
+        await b.submit()
+        end = asyncio.ensure_future(b.end())
+        await asyncio.sleep(1)
+        await b.coordinator.close()
+        with pytest.raises(WrongPhase, match="closed"):
+            await asyncio.wait_for(end, 1)
+
+    bench(main, s=waits)
+
+
+CHANGES = [
+    Submit(id="q", strategy="s", objective=Objective()),
+    Cancel(id="r"),
+    Resume(id="r"),
+    Signal(id="r", name="go", request_id="one"),
+    AskAgent(agent="ann", type="HELLO"),
+]
+
+
+@pytest.mark.parametrize("command", CHANGES, ids=lambda command: type(command).__name__)
+def test_a_closed_coordinator_does_nothing_and_says_so(bench, command):
+    async def main(b):
+        await b.agent("ann")
+        await b.submit()
+        await b.coordinator.close()
+        with pytest.raises(WrongPhase, match="closed"):
+            await b.serve(command)
+
+    bench(main, s=waits)
+
+
+def test_an_agent_can_be_asked_outside_a_run(bench):
+    async def main(b):
+        ann = await b.agent("ann", lambda request: request.data)
+        answer = await b.serve(AskAgent(agent="ann", type="HELLO", data=[1, 2]))
+        assert (answer["status"], answer["value"]) == ("ok", [1, 2])
+        assert (await b.serve(AskAgent(agent="bob", type="HELLO")))["status"] == "lost"
+        with pytest.raises(Invalid, match="REQUEST_VOTE: the payload does not fit"):
+            await b.serve(AskAgent(agent="ann", type="REQUEST_VOTE", data={"term": "one"}))
+        assert len(ann.sent) == 1
+
+    bench(main)
+
+
+def test_an_archived_run_is_told_where_it_went_and_an_open_one_is_refused(bench):
+    async def main(b):
+        await b.submit()
+        with pytest.raises(WrongPhase):
+            await b.serve(Archive(id="r"))
+        await b.serve(Cancel(id="r"))
+        first = await b.serve(Archive(id="r"))
+        assert first["stream"] == "run:r"
+        assert await b.serve(Archive(id="r")) == first
+
+    bench(main, s=waits)
+
+
+def test_a_door_learns_whom_it_has_reached(bench):
+    async def main(b):
+        assert await b.serve(Login()) == {"node": "node-1", "url": "memory://"}
+
+    bench(main)
+
+
+def test_an_error_keeps_its_code_and_facts_over_a_wire(bench):
+    async def main(b):
+        await b.submit()
+        line = b'{"id":9,"command":{"command":"get_run","id":"nothing"}}'
+        answer = msgspec.json.decode(await serve_line(b.coordinator, line, Principal("me", "viewer")))
+        assert (answer["id"], answer["error"]["code"], answer["error"]["facts"]) == (9, "not_found", {"run": "nothing"})
+        line = b'{"id":10,"command":{"command":"cancel","id":"r"}}'
+        answer = msgspec.json.decode(await serve_line(b.coordinator, line, Principal("me", "viewer")))
+        assert (answer["id"], answer["error"]["code"]) == (10, "not_allowed")
+        assert "me is viewer and may not cancel; it takes the role operator" in answer["error"]["message"]
+
+    bench(main, s=waits)
+
+
+def test_a_bug_of_ours_is_told_to_the_caller_and_shown_to_the_host(bench):
+    async def main(b):
+        complaints = []
+        b.loop.set_exception_handler(lambda _, context: complaints.append(context["exception"]))
+        bug = ZeroDivisionError("ours")
+
+        async def broken(*_):
+            raise bug
+
+        b.store.get = broken
+        line = b'{"id":3,"command":{"command":"get_run","id":"r"}}'
+        answer = msgspec.json.decode(await serve_line(b.coordinator, line, Principal("me", "viewer")))
+        del b.store.get
+        assert (answer["id"], answer["error"]["code"]) == (3, "error")
+        assert "ZeroDivisionError: ours" in answer["error"]["message"]
+        assert complaints == [bug]
+
+    bench(main)
+
+
+def test_a_submit_may_name_who_takes_part_and_how_long_it_may_take(bench):
+    async def who(run):
+        await run.signal("go")
+        return sorted(run.agents)
+
+    async def main(b):
+        for name in ("ann", "bob", "cy"):
+            await b.agent(name)
+        await b.submit(agents=("cy", "ann"), timeout_s=10.0)
+        view = await b.view()
+        assert view.deadline_at == view.started_at + 10
+        await b.serve(Signal(id="r", name="go", request_id="one"))
+        assert (await b.end()).result == ["ann", "cy"]
+
+    bench(main, s=who)

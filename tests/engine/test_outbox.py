@@ -1,6 +1,7 @@
 """Commands on their way: delivered again under one key, watched, leased, answered once."""
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 
@@ -37,7 +38,7 @@ def test_an_unanswered_command_is_sent_again_under_its_key_at_growing_pauses(ben
         times = keep_times(ann)
         await b.submit()
         await asyncio.sleep(150)
-        pauses = [later - earlier for earlier, later in pairwise(times)]  # noqa: F821
+        pauses = [later - earlier for earlier, later in pairwise(times)]
         assert pauses[:7] == pytest.approx([1, 2, 4, 8, 16, 30, 30], abs=0.11)
         assert len(set(ann.keys)) == 1
         assert ann.batches == [1] * len(times)
@@ -52,7 +53,7 @@ def test_the_pauses_are_those_of_the_settings(bench):
         times = keep_times(ann)
         await b.submit()
         await asyncio.sleep(30)
-        pauses = [later - earlier for earlier, later in pairwise(times)]  # noqa: F821
+        pauses = [later - earlier for earlier, later in pairwise(times)]
         assert pauses[:4] == pytest.approx([3, 5, 5, 5], abs=0.11)
 
     bench(main, s=asks, manager={"redelivery_interval": 3.0, "max_redelivery_interval": 5.0})

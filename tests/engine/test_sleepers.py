@@ -4,9 +4,11 @@ import asyncio
 
 import pytest
 
+from concerted.engine.facts import Input
 from concerted.errors import NotFound, WrongPhase
 from concerted.messages import Custom
 from concerted.ports.commands import Cancel, Signal
+from concerted.values import Objective, Profile
 
 SLEEPY = {"idle_eviction": 10.0}
 
@@ -158,3 +160,104 @@ def test_nothing_can_be_reached_that_is_not_there(bench):
             await b.serve(Signal(id="nothing", name="go", request_id="one"))
 
     bench(main)
+
+
+def test_a_run_hears_on_waking_who_has_come_changed_and_gone(bench):
+    async def who(run):
+        await run.signal("go")
+        return {agent: profile.capacity for agent, profile in sorted(run.agents.items())}
+
+    async def main(b):
+        ann, bob = await b.agent("ann"), await b.agent("bob")
+        await b.agent("cy")
+        await b.submit(timeout_s=1000.0)
+        await b.submit(run="closed", timeout_s=1000.0, agents=("ann", "bob", "cy"))
+        assert await asleep(b)
+        assert await asleep(b, "closed")
+        await b.agent("dan")
+        ann.events.changed(Profile(id="ann", capacity=7))
+        bob.events.lost("bob", "its process has ended")
+        await b.coordinator.roster.leave("cy", "goodbye")
+        for run in ("r", "closed"):
+            await b.serve(Signal(id=run, name="go", request_id="one"))
+        assert (await b.end()).result == {"ann": 7, "dan": 1}
+        assert (await b.end("closed")).result == {"ann": 7}
+
+    bench(main, s=who, manager=SLEEPY)
+
+
+def test_a_sleeping_child_is_called_off_with_its_parent(bench):
+    async def parent(run):
+        async with asyncio.timeout(100):
+            await run.child("waits", Objective())
+
+    async def main(b):
+        await b.submit("parent", timeout_s=1000.0)
+        assert await asleep(b, "r/1")
+        assert (await b.end()).status == "failed"
+        await asyncio.sleep(0.1)
+        assert (await b.view("r/1")).status == "cancelled"
+
+    bench(main, parent=parent, waits=waits, manager=SLEEPY)
+
+
+def test_what_comes_while_a_run_is_waking_is_not_given_to_it_too_early(bench):
+    async def main(b):
+        await b.submit(timeout_s=1000.0)
+        await b.serve(Signal(id="r", name="go", payload=0, request_id="zero"))
+        assert await asleep(b)
+        await b.submit(run="q", timeout_s=1000.0)
+        signals = []
+        for number in ("one", "zero"):  # the second is one that the run has had before it slept
+            signals.append(asyncio.ensure_future(b.serve(Signal(id="r", name="go", payload=number, request_id=number))))
+            b.coordinator.rounds.touch(b.coordinator.rounds.live["q"])
+            await asyncio.sleep(0)
+        await asyncio.wait(signals)
+        assert (await b.end()).result == [0, "one"]
+        assert len(await b.log("signal.received")) == 2
+
+    bench(main, s=waits, manager=SLEEPY)
+
+
+def test_a_run_that_ends_while_it_is_looked_at_is_not_put_to_sleep(bench):
+    async def main(b):
+        await b.submit(timeout_s=1000.0)
+        get = b.store.get
+
+        async def slow(*args):
+            record = await get(*args)
+            await asyncio.sleep(0.1)  # as from a thread
+            return record
+
+        await asyncio.sleep(14.99)
+        b.store.get = slow
+        await asyncio.sleep(0.02)
+        for number in range(2):
+            active = b.coordinator.rounds.live["r"]
+            await b.coordinator.rounds.written(
+                active, Input("signal.received", b.clock.now(), ref=str(number), data=b'{"name":"go","payload":1}')
+            )
+        await asyncio.sleep(1)
+        b.store.get = get
+        assert (await b.view()).status == "completed"
+        assert b.coordinator.sleepers.dormant == {}
+
+    bench(main, s=waits, manager=SLEEPY)
+
+
+@pytest.mark.parametrize("strategy", ["watches", "works"])
+def test_a_run_that_watches_or_works_stays(bench, strategy):
+    async def watches(run):
+        async for change in run.watch():
+            return change.agent
+
+    async def works(run):
+        return await run.do("slow", lambda: asyncio.sleep(60, "worked"))
+
+    async def main(b):
+        await b.submit(strategy, timeout_s=1000.0)
+        assert not await asleep(b)
+        await b.agent("ann")
+        assert (await b.end()).result in ("ann", "worked")
+
+    bench(main, watches=watches, works=works, manager=SLEEPY)

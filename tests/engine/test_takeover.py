@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from concerted.engine.takeover import check_replay, history, last_life, rebuild_instance
-from concerted.errors import Diverged, NotFound, WrongPhase
+from concerted.errors import Diverged, NotFound, Unreachable, WrongPhase
 from concerted.messages import Custom
 from concerted.ports.commands import Cancel, Resume, Signal, Submit
 from concerted.ports.store import RunRecord
@@ -613,3 +613,126 @@ def test_a_strategy_whose_finally_awaits_makes_no_noise_when_it_is_let_go(bench)
         assert ann.sent == []
 
     bench(main, s=tidy)
+
+
+# what passed while nobody was there
+
+
+def test_timers_that_came_due_meanwhile_fire_at_the_start_in_order(bench):
+    async def naps(run):
+        order = []
+
+        async def nap(seconds):
+            await asyncio.sleep(seconds)
+            order.append([seconds, run.now()])
+
+        await asyncio.gather(nap(30), nap(10), nap(20), nap(200))
+        return order
+
+    async def main(b):
+        begun = b.clock.now()
+        await b.submit(timeout_s=1000.0)
+        await asyncio.sleep(5)
+        b.crash()
+        await asyncio.sleep(95)
+        await b.start()
+        assert (await b.end()).result == [[10, begun + 100], [20, begun + 100], [30, begun + 100], [200, begun + 200]]
+        assert [row.ref for row in await b.log("timer.fired")] == ["2", "3", "1", "4"]
+
+    bench(main, s=naps)
+
+
+def test_an_ask_whose_deadline_passed_meanwhile_times_out_at_the_start(bench):
+    async def asks_briefly(run):
+        reply = await run.ask("ann", HELLO, deadline=10.0)
+        return [reply.status, run.now()]
+
+    async def main(b):
+        begun = b.clock.now()
+        await b.agent("ann")
+        await b.submit()
+        b.crash()
+        await asyncio.sleep(50)
+        await b.start()
+        assert (await b.end()).result == ["timeout", begun + 50]
+
+    bench(main, s=asks_briefly)
+
+
+def test_a_run_whose_own_deadline_passed_meanwhile_ends_as_timed_out(bench):
+    async def main(b):
+        await b.submit(timeout_s=20.0)
+        b.crash()
+        await asyncio.sleep(100)
+        await b.start()
+        assert (await b.end()).status == "timed_out"
+
+    bench(main, s=leaf)
+
+
+def test_a_lease_is_granted_anew_after_a_takeover(bench):
+    async def executes(run):
+        return (await run.execute(Task(id="t"), "ann")).status
+
+    async def main(b):
+        ann = await b.agent("ann")
+        await b.submit()
+        b.crash()
+        await asyncio.sleep(100)
+        await b.start()
+        await asyncio.sleep(25)
+        assert (await b.view()).status == "active"
+        ann.reply("done")
+        assert (await b.end()).result == "ok"
+
+    bench(main, s=executes)
+
+
+def test_the_death_of_a_process_is_counted_once(bench, tmp_path):
+    async def main(b):
+        b.world["black_box"] = tmp_path / "box"
+        await b.again()
+        await b.submit()
+        for _ in range(2):
+            b.coordinator.box.enter("r")
+            b.coordinator.box._map = None
+            await b.again()
+        assert (await b.end()).status == "parked"
+        before = await b.kinds()
+        await b.serve(Resume(id="r"))
+        await asyncio.sleep(1)
+        assert (await b.kinds())[len(before) :] == ["run.unparked"]
+
+    bench(main, s=leaf, manager={"max_attempts": 1})
+
+
+def test_what_nobody_here_can_do_is_refused_and_not_forgotten(bench):
+    async def main(b):
+        await b.submit()
+        del b.strategies["s"]
+        await b.again()
+        for command in (Cancel(id="r"), Signal(id="r", name="go", request_id="one")):
+            with pytest.raises(Unreachable, match="waits for a coordinator that has its strategy"):
+                await b.serve(command)
+        b.strategies["s"] = leaf
+        await b.again()
+        assert (await b.serve(Cancel(id="r"))).status == "cancelled"
+
+    bench(main, s=leaf)
+
+
+def test_a_parked_run_whose_strategy_is_gone_stays_parked(bench):
+    async def main(b):
+        await b.agent("ann")
+        await b.submit()
+        b.strategies["s"] = ends_at_once
+        await b.again()
+        assert (await b.end()).status == "parked"
+        before = await b.kinds()
+        del b.strategies["s"]
+        with pytest.raises(NotFound, match="strategy"):
+            await b.serve(Resume(id="r"))
+        assert (await b.view()).status == "parked"
+        assert await b.kinds() == before
+
+    bench(main, s=asks)

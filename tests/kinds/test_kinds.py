@@ -23,6 +23,7 @@ LATER: dict[str, str] = {}
 COMPUTED = {
     "agent.": {f"agent.{state}" for state in get_args(AgentState)},
     "run.": set(ENDINGS),
+    "participant.": {f"participant.{change}" for change in ("joined", "changed", "lost")},
 }
 
 

@@ -3,11 +3,11 @@
 import pytest
 
 from concerted.agent import Agent
+from concerted.ports.commands import Submit
 from concerted.sim.actors import stand_in
 from concerted.sim.faults import Faults
 from concerted.sim.play import simulate
 from concerted.sim.world import Scenario
-from concerted.ports.commands import Submit
 from concerted.strategies import choose
 from concerted.values import AgentId, Objective, Profile, RunId, Task, TaskId
 
