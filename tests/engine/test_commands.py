@@ -415,3 +415,22 @@ def test_a_submit_may_name_who_takes_part_and_how_long_it_may_take(bench):
         assert (await b.end()).result == ["ann", "cy"]
 
     bench(main, s=who)
+
+
+def test_a_second_cancel_does_not_cut_the_tidying_short(bench):
+    async def tidies(run):
+        try:
+            await run.signal("go")
+        finally:
+            await asyncio.sleep(10)
+            run.record("tidied")
+
+    async def main(b):
+        await b.submit()
+        assert (await b.serve(Cancel(id="r", reason="first"))).status == "active"
+        await asyncio.sleep(5)
+        assert (await b.serve(Cancel(id="r", reason="second"))).status == "active"
+        assert (await b.end()).status == "cancelled"
+        assert (await b.kinds())[2:] == ["cancel.requested", "timer.fired", "tidied", "run.cancelled"]
+
+    bench(main, s=tidies)

@@ -128,12 +128,12 @@ def test_a_claim_lost_with_its_agent_is_refused_when_the_agent_comes_back_with_t
 @pytest.mark.parametrize(("strategy", "kind"), [("asks", "reply.late"), ("executes", "result.refused")])
 def test_what_comes_after_the_end_of_the_run_is_kept_too(bench, strategy, kind):
     async def asks(run):
-        asyncio.ensure_future(run.ask("ann", HELLO))
+        asyncio.ensure_future(run.ask("ann", HELLO))  # noqa: RUF006
         await asyncio.sleep(1)
         return "over"
 
     async def executes(run):
-        asyncio.ensure_future(run.execute(Task(id="t"), "ann"))
+        asyncio.ensure_future(run.execute(Task(id="t"), "ann"))  # noqa: RUF006
         await asyncio.sleep(1)
         return "over"
 
@@ -153,7 +153,7 @@ def test_what_comes_after_the_end_of_the_run_is_kept_too(bench, strategy, kind):
 
 def test_whoever_follows_the_log_hears_of_it_after_the_end_of_the_run_too(bench):
     async def asks(run):
-        asyncio.ensure_future(run.ask("ann", HELLO))
+        asyncio.ensure_future(run.ask("ann", HELLO))  # noqa: RUF006
         await asyncio.sleep(1)
 
     async def main(b):

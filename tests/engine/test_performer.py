@@ -186,7 +186,7 @@ def test_work_that_outlives_the_life_that_began_it_disturbs_nobody(bench, monkey
     async def spins(run):
         work = asyncio.ensure_future(run.do("slow", slow))
         await asyncio.sleep(1)
-        while True:
+        while True:  # noqa: ASYNC110
             await asyncio.sleep(0)
         return await work
 
@@ -277,7 +277,7 @@ def test_a_child_that_is_being_called_off_is_not_called_off_again(bench):
 
 def test_commands_of_a_run_that_is_put_away_are_not_sent_again(bench):
     async def writes_what_cannot_be_kept(run):
-        asyncio.ensure_future(run.ask("ann", HELLO, deadline=200.0))
+        asyncio.ensure_future(run.ask("ann", HELLO, deadline=200.0))  # noqa: RUF006
         await asyncio.sleep(1)
         run.record("task.claimed", ref="t", nothing="fits")
         await run.signal("go")

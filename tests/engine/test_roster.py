@@ -25,7 +25,8 @@ async def watches(run):
     async for change in run.watch():
         seen.append([change.agent, change.change, change.reason, run.now()])
         if len(seen) == run.options["until"]:
-            return {"seen": seen, "agents": sorted(run.agents)}
+            break
+    return {"seen": seen, "agents": sorted(run.agents)}
 
 
 def another(wire, **profile):

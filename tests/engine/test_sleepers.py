@@ -248,8 +248,7 @@ def test_a_run_that_ends_while_it_is_looked_at_is_not_put_to_sleep(bench):
 @pytest.mark.parametrize("strategy", ["watches", "works"])
 def test_a_run_that_watches_or_works_stays(bench, strategy):
     async def watches(run):
-        async for change in run.watch():
-            return change.agent
+        return await anext(run.watch())
 
     async def works(run):
         return await run.do("slow", lambda: asyncio.sleep(60, "worked"))
@@ -258,6 +257,28 @@ def test_a_run_that_watches_or_works_stays(bench, strategy):
         await b.submit(strategy, timeout_s=1000.0)
         assert not await asleep(b)
         await b.agent("ann")
-        assert (await b.end()).result in ("ann", "worked")
+        assert (await b.end()).result in ({"agent": "ann", "change": "joined", "reason": ""}, "worked")
 
     bench(main, watches=watches, works=works, manager=SLEEPY)
+
+
+def test_news_of_an_agent_does_not_come_to_a_waking_run_before_its_history(bench):
+    async def notes(run):
+        await run.do(f"note that ann can do {run.agents['ann'].capacity} at once", int)
+        return [await run.signal("go") for _ in range(2)]
+
+    async def main(b):
+        ann = await b.agent("ann")
+        await b.submit(timeout_s=1000.0)
+        await b.serve(Signal(id="r", name="go", payload=0, request_id="zero"))
+        assert await asleep(b)
+        await b.submit(run="q", timeout_s=1000.0)
+        waking = asyncio.ensure_future(b.serve(Signal(id="r", name="go", payload=1, request_id="one")))
+        await asyncio.sleep(0)
+        b.loop.call_soon(ann.events.changed, Profile(id="ann", capacity=7))
+        b.coordinator.rounds.touch(b.coordinator.rounds.live["q"])
+        await waking
+        assert (await b.end()).result == [0, 1]
+        assert (await b.kinds())[5:] == ["participant.changed", "signal.received", "run.completed"]
+
+    bench(main, s=notes, manager=SLEEPY)

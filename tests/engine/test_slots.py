@@ -6,7 +6,7 @@ import pytest
 
 from concerted.errors import Overloaded
 from concerted.ports.commands import Cancel, Signal, Status
-from concerted.values import Objective
+from concerted.values import Objective, Outcome
 
 
 async def waits(run):
@@ -166,3 +166,19 @@ def test_a_sleeping_run_keeps_its_slot(bench):
         assert b.coordinator.slots._taken == {False: 0, True: 0}
 
     bench(main, waits=waits, manager={"max_concurrent_coordinations": 1, "idle_eviction": 10.0})
+
+
+async def nested(run):
+    if run.objective.description == "3":
+        return Outcome(success=True, result="deep")
+    inner = await run.child("nested", Objective(description=str(int(run.objective.description or "0") + 1)))
+    return Outcome(success=inner.success, result=inner.result)
+
+
+def test_children_of_children_do_not_wait_for_the_slots_of_their_own_parents(bench):
+    async def main(b):
+        await b.submit()
+        view = await b.end()
+        assert (view.status, view.result) == ("completed", "deep")
+
+    bench(main, nested=nested, s=nested, manager={"max_children": 1})

@@ -736,3 +736,20 @@ def test_a_parked_run_whose_strategy_is_gone_stays_parked(bench):
         assert await b.kinds() == before
 
     bench(main, s=asks)
+
+
+@pytest.mark.parametrize("crashes", [0, 2])
+def test_what_is_counted_of_a_run_is_the_same_after_a_replay(bench, crashes):
+    async def main(b):
+        await b.agent("ann", lambda request: "hello")
+        await b.submit()
+        await asyncio.sleep(2)
+        for _ in range(crashes):
+            await b.again()
+        await asyncio.sleep(3)
+        await b.serve(Signal(id="r", name="go", request_id="one"))
+        metrics = (await b.end()).metrics
+        assert (metrics.messages, metrics.replies, metrics.rounds, metrics.wall_s) == (1, 1, 4 + crashes, 5.0)
+        assert metrics.waiting_s == {"HELLO": 0.0, "signal or timer": 5.0, "slot": 0.0}
+
+    bench(main, s=asks)

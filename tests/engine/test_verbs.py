@@ -811,6 +811,28 @@ def test_a_second_cancel_does_not_interrupt_a_compensation(bench):
     bench(main, s=books)
 
 
+def test_a_cancel_that_comes_during_a_compensation_is_obeyed_after_it(bench):
+    async def trip(run):
+        try:
+            async with run.compensate("ann", Custom(name="UNBOOK")):
+                raise ValueError("strike")
+        except ValueError:
+            await run.signal("never")
+
+    async def main(b):
+        ann = await b.agent("ann")
+        await b.submit()
+        await asyncio.sleep(1)
+        await b.serve(Cancel(id="r"))
+        await asyncio.sleep(1)
+        assert (await b.view()).status == "active"
+        ann.reply("unbooked")
+        assert (await b.end()).status == "cancelled"
+        assert b.loop.time() == 2.0
+
+    bench(main, s=trip)
+
+
 def test_nested_compensations_run_from_the_inside_out(bench):
     async def trip(run):
         async with run.compensate("ann", Custom(name="UNBOOK", data="hotel")):  # noqa: SIM117

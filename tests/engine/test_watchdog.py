@@ -2,6 +2,9 @@
 
 import asyncio
 import contextlib
+import signal
+import subprocess
+import sys
 import time
 
 from concerted.config.settings import Coordination, Manager
@@ -145,3 +148,23 @@ def test_a_black_box_that_is_torn_says_something_or_nothing_but_never_breaks(tmp
     assert BlackBox(path).suspect is not None
     path.write_bytes(b"")
     assert BlackBox(path).suspect is None
+
+
+def test_the_black_box_remembers_across_a_kill_who_was_executing(tmp_path):
+    dies = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from concerted.engine.watchdog import BlackBox, Watchdog\n"
+        "dog = Watchdog(5.0, BlackBox(Path(sys.argv[1])))\n"
+        "with dog.over('before'):\n"
+        "    pass\n"
+        "if sys.argv[2] == 'inside':\n"
+        "    with dog.over('r/1'):\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    for where, suspect in (("inside", "r/1"), ("between", None)):
+        path = tmp_path / where
+        died = subprocess.run([sys.executable, "-c", dies, str(path), where], check=False, timeout=20)
+        assert died.returncode == -signal.SIGKILL
+        assert BlackBox(path).suspect == suspect

@@ -161,11 +161,13 @@ class Coordinator:
         return active
 
     def _start(self, active: Active) -> None:
-        """Give a run its slot: from now on its time runs."""
-        now = self.clock.now()
-        timeout_s = active.instance.charter.timeout_s
-        limit = float(active.instance.config.manager.coordination_timeout) if timeout_s is None else timeout_s
-        data = encode({"node": self.world.node, "epoch": active.epoch, "deadline_at": now + limit})
+        """Give a run its slot: from now on its time runs, a child's no longer than its parent's."""
+        now, charter = self.clock.now(), active.instance.charter
+        limit = float(charter.config.manager.coordination_timeout) if charter.timeout_s is None else charter.timeout_s
+        parent = None if charter.parent is None else self.rounds.live.get(charter.parent)
+        ends_at = parent.instance.deadline_at if parent is not None else None
+        deadline_at = now + limit if ends_at is None else min(now + limit, ends_at)
+        data = encode({"node": self.world.node, "epoch": active.epoch, "deadline_at": deadline_at})
         self.rounds.post(active, Input("run.started", now, data=data))
 
     def stop_child(self, run: RunId, reason: str) -> None:

@@ -32,12 +32,13 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
     number, because that it fired is an input.
     """
 
-    def __init__(self, now: Instant) -> None:
+    def __init__(self, now: Instant, armed: int = 0) -> None:
+        """Begin at an instant.  armed: how many timers an earlier life has armed, whose numbers are used up."""
         self.now = now
         self._ready: deque[asyncio.Handle] = deque()
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._by_due: list[tuple[Instant, int]] = []
-        self._armed = 0
+        self._armed = armed
         self._births = itertools.count()
         self._generators: list[Any] = []
         self._tasks: list[asyncio.Task[Any]] = []  # held until done, so that the garbage collector decides nothing

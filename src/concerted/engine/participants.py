@@ -32,8 +32,11 @@ class Participants:
     def catch_up(self, active: Active) -> None:
         """Tell a run that has slept who of its agents was lost or has changed, and who has joined."""
         members = self._of.roster.members
-        for agent, profile in list(active.instance.agents.items()):
+        told = {given.agent for given in active.inbox}  # it came while the run was waking
+        for agent, profile in active.instance.agents.items():
             member = members.get(agent)
+            if agent in told:
+                continue
             if member is None or member.state == "gone":
                 self._tell(active, "lost", agent, {"reason": member.reason if member else "it has left"})
             elif member.profile != profile:

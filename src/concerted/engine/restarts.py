@@ -21,6 +21,7 @@ def remember(run: Instance, state: Any) -> dict[str, Any]:
     return {
         "state": state,
         "commands": run.commands,
+        "timers": run.loop.armed,
         "epochs": run.epochs,
         "restarts": run.restarts + 1,
         "agents": list(run.agents.values()),

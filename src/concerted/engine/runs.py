@@ -112,15 +112,15 @@ class Instance:
         entries = list(entries)
         inputs = self.journal.begin_replay(entries)
         if entries and entries[0].kind == "run.restarted":
+            self.loop.now = self._changed_at = entries[0].at
             self._resume_from(entries[0].value())
         for entry in inputs:
             self.journal.fed()
-            if entry.kind != "run.created":
-                agent = AgentId(entry.agent) if entry.agent else None
-                self.apply(Input(entry.kind, entry.at, agent, entry.ref, entry.data))
-                if not self.journal.replaying:
-                    break  # it was parked here and goes on from here, with mended code
-                self.effects.clear()
+            agent = AgentId(entry.agent) if entry.agent else None
+            self.apply(Input(entry.kind, entry.at, agent, entry.ref, entry.data))
+            if not self.journal.replaying:
+                break  # it was parked here and goes on from here, with mended code
+            self.effects.clear()
         self.journal.end_replay()
         self.effects = [effect for effect in self.effects if not isinstance(effect, Send | StartWork)]
         self.effects += [Send(call) for call in self.calls.values()]
@@ -267,7 +267,7 @@ class Instance:
     def _resume_from(self, memory: dict[str, Any]) -> None:
         """Take up what `run.restarted` has kept, on a loop of its own, and run the strategy again."""
         self.abandon()
-        self.loop = DeterministicLoop(self.loop.now)  # type: ignore[abstract]
+        self.loop = DeterministicLoop(self.loop.now, memory["timers"])  # type: ignore[abstract]
         recall(self, memory)
         self.handle = RunHandle(self, memory["state"])
         self._begin()

@@ -39,12 +39,19 @@ class Slots:
             )
 
     def enter(self, active: Active) -> None:
-        """Give the run a slot, now or in its turn."""
+        """Give the run a slot, now or in its turn.
+
+        A child of a child never waits: its parent holds a slot and waits for it, so that all would stand still.
+        """
+        charter = active.instance.charter
+        if charter.parent is not None and charter.parent != charter.root:
+            self._grant(active)
+            return
         self._queues[self._is_child(active)].append(active)
         self.fill()
 
     def keep(self, active: Active) -> None:
-        """Count a run that has its slot already (it was active when it was taken over)."""
+        """Count a run that has its slot (also one that was active when it was taken over)."""
         self._taken[self._is_child(active)] += 1
         active.holds_slot = True
 
@@ -63,10 +70,11 @@ class Slots:
         for child, bound in ((False, self._settings.max_concurrent_coordinations), (True, self._settings.max_children)):
             queue = self._queues[child]
             while queue and self._taken[child] < bound:
-                active = queue.popleft()
-                self._taken[child] += 1
-                active.holds_slot = True
-                self._start(active)
+                self._grant(queue.popleft())
+
+    def _grant(self, active: Active) -> None:
+        self.keep(active)
+        self._start(active)
 
     def place(self, active: Active) -> int | None:
         """Return the run's place in the queue, from 1; None if it does not wait."""

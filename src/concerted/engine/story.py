@@ -197,6 +197,9 @@ def _follow(story: Story, entry: Entry, value: dict[str, Any]) -> None:
             opened_before = story.open.pop(int(ref), None)
             if opened_before is not None and opened_before.type == "REQUEST_BID":
                 story.sale.answers[entry.agent or "?"] = value
+        case "timer.fired":  # that of a deadline closes what it was the deadline of
+            due = value.get("due", 0.0)
+            story.open = {n: each for n, each in story.open.items() if each.deadline is None or each.deadline > due}
         case "participant.lost":
             for number in [n for n, each in story.open.items() if each.agent == entry.agent]:
                 del story.open[number]

@@ -248,11 +248,14 @@ class _Compensation:
         if kind is None or issubclass(kind, Restarted | GeneratorExit):
             return
         asked = asyncio.ensure_future(self._run.ask(self._agent, self._request))
+        interrupted: asyncio.CancelledError | None = None
         while not asked.done():
             try:
                 await asyncio.shield(asked)
-            except asyncio.CancelledError:
-                continue  # a second cancel must not leave the effect standing; the ask has a deadline of its own
+            except asyncio.CancelledError as cancel:
+                interrupted = cancel  # it must not leave the effect standing; the ask has a deadline of its own
+        if interrupted is not None and not issubclass(kind, asyncio.CancelledError):
+            raise interrupted
 
 
 def _outcome(value: dict[str, Any]) -> Outcome:

@@ -135,25 +135,31 @@ class Viewer:
         lines = list(about_agent(agent, await self._store.stream(agent_stream(agent), limit=PAGE)))
         waiting: list[Waiting] = []
         for record in await self._store.find(RunRecord, {"status": UNFINISHED}, limit=100):
-            waiting += [each for each in await self._waiting(record) if agent in each.unblocked_by.split(", ")]
+            found = await self._waiting(record, agent)
+            waiting += [each for each in found if agent in each.unblocked_by.split(", ")]
         held = await self._store.find(TaskRecord, {"agent": agent, "status": "running"}, limit=100)
         lines += [f"holds {task.run}:{task.id} under claim {task.epoch}" for task in held]
         return WhyView(subject=agent, lines=tuple(lines), waiting=tuple(waiting))
 
-    async def _waiting(self, record: RunRecord) -> tuple[Waiting, ...]:
+    async def _waiting(self, record: RunRecord, agent: AgentId | None = None) -> tuple[Waiting, ...]:
         if record.status == "parked":
             return (Waiting(subject=record.id, waiting_for=f"a person: {record.error}", since=record.created_at,
                             unblocked_by="`concerted resume` or `concerted cancel`"),)  # fmt: skip
         if self._of is not None and record.id in self._of.foreign:
             return (Waiting(subject=record.id, waiting_for=self._of.foreign[record.id], since=record.created_at,
                             unblocked_by="a coordinator that has the strategy"),)  # fmt: skip
-        waiting = read_story(record.id, await self._history(record.id)).waiting()
-        if record.status == "queued" and self._of is not None:
-            active = self._of.rounds.live.get(record.id)
-            if active is not None:
-                place, bound = self._of.slots.place(active), self._of.slots.bound(active)
-                told = f"a free slot (place {place}; {bound} runs are active, the bound)"
-                return (msgspec.structs.replace(waiting[0], waiting_for=told),)
+        active = None if self._of is None else self._of.rounds.live.get(record.id)
+        story = read_story(record.id, await self._history(record.id))
+        if active is not None:  # who gave up waiting without a word is known in memory alone
+            run = active.instance
+            story.open = {n: o for n, o in story.open.items() if n in run.calls or n in run.children or n in run.works}
+        if agent is not None:
+            story.open = {number: each for number, each in story.open.items() if each.agent == agent}
+        waiting = story.waiting()
+        if record.status == "queued" and self._of is not None and active is not None:
+            place, bound = self._of.slots.place(active), self._of.slots.bound(active)
+            told = f"a free slot (place {place}; {bound} runs are active, the bound)"
+            return (msgspec.structs.replace(waiting[0], waiting_for=told),)
         return waiting
 
     async def _history(self, run: str) -> list[Entry]:

@@ -166,6 +166,7 @@ def scenario_of(
         strategies=strategies,
         config=plan.coordination,
         plan=path,
+        words=() if strategy is None else ("--strategy", strategy),
     )
 
 
@@ -187,7 +188,8 @@ def parse_seeds(text: str) -> range:
 
 def _failure(scenario: Scenario, seed: int, faults: Faults, played: Played | None, problems: list[str]) -> Failure:
     words = faults.words()
-    command = f"concerted simulate {shlex.quote(scenario.plan or 'PLAN')} --seeds {seed}..{seed}"
+    command = shlex.join(["concerted", "simulate", scenario.plan or "PLAN", *scenario.words])
+    command += f" --seeds {seed}..{seed}"
     return Failure(
         seed=seed,
         faults=words if played is None else played.faults.words(),

@@ -31,6 +31,7 @@ from concerted.sim.disk import Fate, Moment, SimDisk, SimStore
 from concerted.sim.faults import Faults
 from concerted.sim.network import Network, SimLink
 from concerted.sim.virtual_time import EPOCH, Process, SimClock, VirtualLoop
+from concerted.stores.adoption import UNFINISHED
 from concerted.values import Instant, RunId
 
 __all__ = ["Kill", "Played", "Scenario", "Step", "World"]
@@ -63,7 +64,10 @@ class Kill:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """What happens when nothing breaks.  agents: seed -> the agents.  plan: its name on the command line."""
+    """What happens when nothing breaks.
+
+    agents: seed -> the agents.  plan, words: the file, and further words, of the command line that plays it.
+    """
 
     runs: tuple[Submit, ...]
     agents: Callable[[int], list[Agent]]
@@ -71,6 +75,7 @@ class Scenario:
     config: Coordination = field(default_factory=Coordination)
     steps: tuple[Step, ...] = ()
     plan: str | None = None
+    words: tuple[str, ...] = ()
     limit_s: float = LIMIT_S
 
 
@@ -301,6 +306,10 @@ class Life:
             self._world.stepped = max(self._world.stepped, place + 1)
         for asked in scenario.runs:
             await self._see_it_end(asked.id)
+        while await self._world.disk.memory.find(RunRecord, {"status": UNFINISHED}, limit=1):  # noqa: ASYNC110
+            await asyncio.sleep(1.0)  # children that were called off may have something to undo yet
+            assert self._coordinator is not None
+            self._coordinator.check()
         await asyncio.sleep(AFTERMATH_S)
 
     def bury(self) -> None:
