@@ -306,7 +306,7 @@ class Life:
             self._world.stepped = max(self._world.stepped, place + 1)
         for asked in scenario.runs:
             await self._see_it_end(asked.id)
-        while await self._world.disk.memory.find(RunRecord, {"status": UNFINISHED}, limit=1):  # noqa: ASYNC110
+        while await self._world.disk.memory.find(RunRecord, {"status": UNFINISHED}, limit=1):
             await asyncio.sleep(1.0)  # children that were called off may have something to undo yet
             assert self._coordinator is not None
             self._coordinator.check()
