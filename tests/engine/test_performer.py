@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from concerted.engine.calls import Call, Parcel
 from concerted.engine.performer import key_of, parse_key
 from concerted.messages import Custom, Reply
 from concerted.ports.commands import Resume, Signal
+from concerted.runs.calls import Call, Parcel
 from concerted.values import Objective, Task
 
 HELLO = Custom(name="HELLO")
@@ -175,7 +175,7 @@ def test_what_a_local_effect_gives_or_raises_is_recorded_once(bench):
 
 def test_work_that_outlives_the_life_that_began_it_disturbs_nobody(bench, monkeypatch):
     """The run is parked while its work goes on, and goes on itself, with work of its own, before that is done."""
-    monkeypatch.setattr("concerted.engine.loop.STEPS", 1000)
+    monkeypatch.setattr("concerted.runs.loop.STEPS", 1000)
     lives = []
 
     async def slow():

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from concerted.engine.facts import Input
 from concerted.errors import NotFound, WrongPhase
 from concerted.messages import Custom
 from concerted.ports.commands import Cancel, Signal
+from concerted.runs.facts import Input
 from concerted.values import Objective, Profile
 
 SLEEPY = {"idle_eviction": 10.0}

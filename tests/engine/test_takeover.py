@@ -200,7 +200,7 @@ def test_any_other_code_is_parked_and_right_again_when_the_old_code_is_back(benc
 
 
 def test_a_parked_run_whose_strategy_was_mended_goes_on_from_where_it_stood(bench, monkeypatch):
-    monkeypatch.setattr("concerted.engine.loop.STEPS", 1000)
+    monkeypatch.setattr("concerted.runs.loop.STEPS", 1000)
 
     async def spins(run):
         reply = await run.ask("ann", HELLO)
@@ -228,7 +228,7 @@ def test_a_parked_run_whose_strategy_was_mended_goes_on_from_where_it_stood(benc
 
 
 def test_a_mended_run_may_end_where_it_stood(bench, monkeypatch):
-    monkeypatch.setattr("concerted.engine.loop.STEPS", 1000)
+    monkeypatch.setattr("concerted.runs.loop.STEPS", 1000)
 
     async def spins(run):
         while True:  # noqa: ASYNC110

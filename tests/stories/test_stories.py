@@ -15,7 +15,6 @@ import pytest
 
 from concerted.agent import Agent
 from concerted.config.settings import Coordination, Manager
-from concerted.engine.story import read_story
 from concerted.kinds import run_stream
 from concerted.messages import Custom
 from concerted.ports.commands import Cancel, Submit
@@ -23,6 +22,7 @@ from concerted.run import Run
 from concerted.sim.faults import Faults
 from concerted.sim.virtual_time import run_virtual
 from concerted.sim.world import Kill, Played, Scenario, Step, World
+from concerted.story.chain import read_story
 from concerted.strategies import choose
 from concerted.values import AgentId, Objective, Outcome, RunId, Task, TaskId
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from concerted.cli.output import ago, clip
-from concerted.engine.sentences import sentence
 from concerted.kinds import ENDINGS, run_stream
 from concerted.launch import Session
 from concerted.ports.commands import Events, EventView
 from concerted.ports.store import Entry
+from concerted.story.sentences import sentence
 from concerted.values import Instant
 
 __all__ = ["LINES", "Picture", "Screen", "follow", "is_of", "remember"]

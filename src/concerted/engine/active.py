@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from concerted.engine.runs import Input, Instance
 from concerted.ports.store import Row
+from concerted.runs.instance import Input, Instance
 from concerted.values import Instant, RunId
 
 __all__ = ["Active"]

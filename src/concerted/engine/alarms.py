@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable
 
 from concerted.engine.active import Active
-from concerted.engine.runs import Input
 from concerted.ports.clock import Clock
+from concerted.runs.instance import Input
 from concerted.values import Instant, encode
 
 __all__ = ["GRACE_S", "Alarms", "next_look"]

@@ -16,7 +16,6 @@ import msgspec
 from concerted.engine.coordinator import Coordinator
 from concerted.engine.performer import child_ended
 from concerted.engine.permissions import Principal, require
-from concerted.engine.runs import Charter, Input
 from concerted.engine.views import UNFINISHED, Viewer
 from concerted.errors import ConcertedError, Conflict, Invalid, NotFound, WrongPhase
 from concerted.kinds import run_stream
@@ -49,6 +48,7 @@ from concerted.ports.commands import (
 )
 from concerted.ports.store import Row as LogRow
 from concerted.ports.store import RunRecord, Write
+from concerted.runs.instance import Charter, Input
 from concerted.values import AgentId, Profile, digest, encode, is_name
 
 __all__ = ["HANDLERS", "serve", "serve_line"]

@@ -27,7 +27,6 @@ from concerted.engine.participants import Participants
 from concerted.engine.performer import Performer, child_ended, key_of, unreachable
 from concerted.engine.roster import Roster
 from concerted.engine.rounds import Rounds
-from concerted.engine.runs import Charter, Coordinate, Input, Instance
 from concerted.engine.sleepers import Sleepers
 from concerted.engine.slots import Slots
 from concerted.engine.takeover import hear_of_children, revive, take_over
@@ -36,6 +35,7 @@ from concerted.errors import ConcertedError, NotFound, WrongPhase
 from concerted.ports.clock import Clock
 from concerted.ports.link import Link
 from concerted.ports.store import RunRecord, Store
+from concerted.runs.instance import Charter, Coordinate, Input, Instance
 from concerted.values import Instant, Outcome, RunId, encode
 
 __all__ = ["Coordinator", "World"]

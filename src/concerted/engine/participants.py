@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from concerted.engine.runs import Input
+from concerted.runs.instance import Input
 from concerted.values import AgentId, Profile, encode
 
 if TYPE_CHECKING:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from concerted.engine.active import Active
-from concerted.engine.calls import Call, Close, Effect, Inform, Parcel, Send, StartChild, StartWork, StopChild
-from concerted.engine.facts import printable
 from concerted.engine.outbox import Sent
-from concerted.engine.runs import Charter, Input
 from concerted.errors import ConcertedError, Unreachable
 from concerted.messages import Envelope, GetCapabilities, Reply, request_type
+from concerted.runs.calls import Call, Close, Effect, Inform, Parcel, Send, StartChild, StartWork, StopChild
+from concerted.runs.facts import printable
+from concerted.runs.instance import Charter, Input
 from concerted.values import AgentId, Outcome, RunId, encode
 
 if TYPE_CHECKING:

@@ -17,14 +17,14 @@ from typing import Protocol
 
 from concerted.engine.active import Active
 from concerted.engine.alarms import Alarms
-from concerted.engine.calls import Effect
 from concerted.engine.news import News
-from concerted.engine.runs import Input
 from concerted.engine.watchdog import Watchdog
 from concerted.errors import ConcertedError, Diverged, Invalid, LeaseLost, NotAllowed, WrongPhase
 from concerted.kinds import run_stream
 from concerted.ports.clock import Clock
 from concerted.ports.store import Fenced, Row, Store, Write
+from concerted.runs.calls import Effect
+from concerted.runs.instance import Input
 from concerted.values import RunId, encode
 
 __all__ = ["Active", "Rounds", "Stage"]

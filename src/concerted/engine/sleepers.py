@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from concerted.engine.active import Active
 from concerted.engine.alarms import next_look
-from concerted.engine.runs import Input
 from concerted.engine.takeover import revive
 from concerted.errors import NotFound, Unreachable, WrongPhase
 from concerted.ports.store import RunRecord
+from concerted.runs.instance import Input
 from concerted.values import RunId
 
 if TYPE_CHECKING:

@@ -17,11 +17,11 @@ import msgspec
 
 from concerted.engine.active import Active
 from concerted.engine.performer import child_ended
-from concerted.engine.runs import Charter, Coordinate, Input, Instance
 from concerted.engine.views import ReadStore
 from concerted.errors import ConcertedError, Diverged, NotAllowed, NotFound
 from concerted.kinds import run_stream
 from concerted.ports.store import AgentRecord, Entry, Row, RunRecord, Write
+from concerted.runs.instance import Charter, Coordinate, Input, Instance
 from concerted.values import AgentId, RunId, encode
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from concerted.engine.sentences import about_agent
-from concerted.engine.story import read_story
 from concerted.errors import Invalid, NotFound
 from concerted.kinds import agent_stream, run_stream
 from concerted.ports.commands import AgentView, Events, EventView, RunView, StatusView, Waiting, WhyView
 from concerted.ports.store import AgentRecord, Entry, RunRecord, TaskRecord, View
+from concerted.story.chain import read_story
+from concerted.story.sentences import about_agent
 from concerted.values import AgentId, Instant, Metrics, Outcome, Profile, RunId, TaskResult
 
 if TYPE_CHECKING:

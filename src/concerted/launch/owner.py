@@ -8,11 +8,11 @@ from pathlib import Path
 from concerted.agent.wire import socket_path, store_path
 from concerted.config.settings import Coordination, StoreSettings
 from concerted.engine.coordinator import Coordinator, World
-from concerted.engine.runs import Coordinate
 from concerted.errors import Invalid
 from concerted.launch.clock import SystemClock
 from concerted.launch.door import Door
 from concerted.links.open import link_from_spec
+from concerted.runs.instance import Coordinate
 from concerted.stores.sqlite import SqliteStore
 from concerted.strategies import choose
 

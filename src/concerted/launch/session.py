@@ -26,7 +26,6 @@ from concerted.config.plan import AgentSpec
 from concerted.config.settings import Coordination, StoreSettings
 from concerted.engine.commands import serve
 from concerted.engine.permissions import LOCAL
-from concerted.engine.runs import Coordinate
 from concerted.errors import Conflict, Invalid, TimedOut, Unreachable, WrongPhase
 from concerted.launch.owner import Owner, database_path
 from concerted.links.local import LocalLink
@@ -52,6 +51,7 @@ from concerted.ports.commands import (
     WhyView,
 )
 from concerted.run import Replies
+from concerted.runs.instance import Coordinate
 from concerted.values import AgentId, Objective, RunId, Task, encode
 
 __all__ = ["Session", "open_coordinator"]

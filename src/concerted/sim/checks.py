@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from concerted.engine.runs import Coordinate
 from concerted.engine.takeover import check_replay
 from concerted.kinds import ENDINGS
 from concerted.ports.store import Entry
+from concerted.runs.instance import Coordinate
 from concerted.sim.world import Played
 from concerted.values import RunId
 

@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 
 from concerted.config.plan import Plan
-from concerted.engine.runs import Coordinate
 from concerted.errors import Deadlock, Invalid
 from concerted.ports.commands import Submit
+from concerted.runs.instance import Coordinate
 from concerted.sim.actors import stand_in
 from concerted.sim.checks import problems_of
 from concerted.sim.faults import Faults

@@ -22,10 +22,10 @@ from concerted.engine.commands import serve
 from concerted.engine.coordinator import Coordinator
 from concerted.engine.coordinator import World as Given
 from concerted.engine.permissions import LOCAL
-from concerted.engine.runs import Coordinate
 from concerted.errors import ConcertedError, Invalid, LeaseLost, Unreachable, WrongPhase
 from concerted.ports.commands import Command, GetRun, Submit
 from concerted.ports.store import Entry, RunRecord
+from concerted.runs.instance import Coordinate
 from concerted.sim.actors import Actor, Ledger, Stage
 from concerted.sim.disk import Fate, Moment, SimDisk, SimStore
 from concerted.sim.faults import Faults

@@ -30,11 +30,11 @@ from typing import Any
 import msgspec
 
 from concerted.agent.kit import Agent
-from concerted.engine.runs import Coordinate, Instance
 from concerted.engine.takeover import rebuild_instance
 from concerted.errors import ConcertedError, Invalid, NotFound
 from concerted.kinds import run_stream
 from concerted.ports.commands import Cancel, Submit
+from concerted.runs.instance import Coordinate, Instance
 from concerted.sim.actors import stand_in
 from concerted.sim.faults import Faults
 from concerted.sim.play import ending_of, kills_of, play

@@ -6,8 +6,8 @@ import socket
 
 import pytest
 
-from concerted.engine.loop import DeterministicLoop
 from concerted.errors import NotAllowed
+from concerted.runs.loop import DeterministicLoop
 
 
 def drive(main, until=1000.0):
@@ -201,7 +201,7 @@ def test_io_is_refused_with_what_to_do_instead(name):
 
 
 def test_a_strategy_that_never_settles_is_stopped(monkeypatch):
-    monkeypatch.setattr("concerted.engine.loop.STEPS", 1000)
+    monkeypatch.setattr("concerted.runs.loop.STEPS", 1000)
 
     async def main():
         while True:  # noqa: ASYNC110
@@ -212,7 +212,7 @@ def test_a_strategy_that_never_settles_is_stopped(monkeypatch):
 
 
 def test_the_host_loop_is_back_after_a_step_even_if_it_raises(monkeypatch):
-    monkeypatch.setattr("concerted.engine.loop.STEPS", 10)
+    monkeypatch.setattr("concerted.runs.loop.STEPS", 10)
 
     async def spins():
         while True:  # noqa: ASYNC110

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import traceback
 
-from concerted.engine.facts import Ending, printable
 from concerted.errors import ConcertedError
+from concerted.runs.facts import Ending, printable
 from concerted.values import Outcome, RunStatus
 
 __all__ = ["broken", "ending_of", "finished", "stopped"]

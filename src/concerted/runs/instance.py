@@ -15,18 +15,18 @@ from typing import Any
 
 import msgspec
 
-from concerted.engine.calls import Call, Close, Effect, Inform, Parcel, Send, StartChild, StartWork, StopChild, Volleys
-from concerted.engine.endings import ending_of
-from concerted.engine.facts import UNWRITABLE, Charter, Coordinate, Ending, Input, Tally
-from concerted.engine.inputs import take
-from concerted.engine.journal import Journal
-from concerted.engine.loop import DeterministicLoop
-from concerted.engine.restarts import recall, remember
-from concerted.engine.verbs import Restarted, RunHandle
 from concerted.errors import Diverged, Invalid, NotAllowed
 from concerted.messages import Reply
 from concerted.ports.store import Entry
 from concerted.run import AgentChange
+from concerted.runs.calls import Call, Close, Effect, Inform, Parcel, Send, StartChild, StartWork, StopChild, Volleys
+from concerted.runs.endings import ending_of
+from concerted.runs.facts import UNWRITABLE, Charter, Coordinate, Ending, Input, Tally
+from concerted.runs.inputs import take
+from concerted.runs.journal import Journal
+from concerted.runs.loop import DeterministicLoop
+from concerted.runs.restarts import recall, remember
+from concerted.runs.verbs import Restarted, RunHandle
 from concerted.values import AgentId, Instant, Outcome, Profile, RunId, TaskId, encode
 
 __all__ = ["Charter", "Coordinate", "Ending", "Input", "Instance"]

@@ -5,12 +5,12 @@ import asyncio
 import pytest
 
 from concerted.config.settings import Coordination, Manager
-from concerted.engine.calls import Close, Inform, Send, StartChild, StartWork, StopChild
-from concerted.engine.facts import Charter, Input
-from concerted.engine.runs import Instance
 from concerted.errors import Diverged, NotAllowed
 from concerted.messages import Custom
 from concerted.ports.store import Entry
+from concerted.runs.calls import Close, Inform, Send, StartChild, StartWork, StopChild
+from concerted.runs.facts import Charter, Input
+from concerted.runs.instance import Instance
 from concerted.values import Objective, Outcome, Profile, Task, encode
 
 HELLO = Custom(name="HELLO")

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
-from concerted.engine.asks import Asking
-from concerted.engine.calls import StartChild, StartWork
-from concerted.engine.facts import UNWRITABLE
 from concerted.errors import Invalid, NotAllowed, TimedOut
 from concerted.messages import Request
 from concerted.run import AgentChange
+from concerted.runs.asks import Asking
+from concerted.runs.calls import StartChild, StartWork
+from concerted.runs.facts import UNWRITABLE
 from concerted.values import AgentId, Instant, Objective, Outcome, Profile, RunId, digest, encode
 
 if TYPE_CHECKING:
-    from concerted.engine.runs import Instance
+    from concerted.runs.instance import Instance
 
 __all__ = ["Restarted", "RunHandle"]
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from concerted.engine.facts import Tally
+from concerted.runs.facts import Tally
 from concerted.values import Profile
 
 if TYPE_CHECKING:
-    from concerted.engine.runs import Instance
+    from concerted.runs.instance import Instance
 
 __all__ = ["recall", "remember"]
 

@@ -12,14 +12,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from typing import TYPE_CHECKING, Any
 
 from concerted.config.settings import Coordination
-from concerted.engine.calls import Call, Parcel
 from concerted.errors import Invalid
 from concerted.messages import CancelTask, ExecuteTask, Reply, Request
 from concerted.run import Replies
+from concerted.runs.calls import Call, Parcel
 from concerted.values import AgentId, Instant, RunId, Task, TaskId
 
 if TYPE_CHECKING:
-    from concerted.engine.runs import Instance
+    from concerted.runs.instance import Instance
 
 __all__ = ["Asking"]
 

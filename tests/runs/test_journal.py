@@ -2,9 +2,9 @@
 
 import pytest
 
-from concerted.engine.journal import Journal
 from concerted.errors import Diverged
 from concerted.ports.store import Entry
+from concerted.runs.journal import Journal
 from concerted.values import encode
 
 SENT = {"type": "HELLO", "agents": ["ann", "bob"], "digest": "d1", "reply_by": 5.0}

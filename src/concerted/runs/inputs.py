@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from concerted.engine.calls import Call
-from concerted.engine.facts import Ending, Input
 from concerted.errors import Diverged
 from concerted.messages import Reply
 from concerted.run import AgentChange
+from concerted.runs.calls import Call
+from concerted.runs.facts import Ending, Input
 from concerted.values import Profile
 
 if TYPE_CHECKING:
-    from concerted.engine.runs import Instance
+    from concerted.runs.instance import Instance
 
 __all__ = ["take"]
 

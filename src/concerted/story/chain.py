@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from concerted.config.settings import Auction
-from concerted.engine.sentences import clock, reply_words, sentence, some
-from concerted.engine.verdicts import Sale, rules_of
 from concerted.kinds import ENDINGS
 from concerted.ports.commands import Waiting
 from concerted.ports.store import Entry
+from concerted.story.sentences import clock, reply_words, sentence, some
+from concerted.story.verdicts import Sale, rules_of
 from concerted.values import Instant
 
 __all__ = ["Line", "Open", "Story", "read_story"]

@@ -1,0 +1,1 @@
+"""What has happened, and why? The log in words: pure functions over its entries."""
