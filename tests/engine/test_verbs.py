@@ -1202,3 +1202,20 @@ def test_a_task_envelope_can_be_read_back(bench):
         assert (seen[0].task, seen[0].epoch, seen[0].lease_s) == (Task(id="t", payload={"a": [1]}), 1, 30.0)
 
     bench(main, s=executes)
+
+
+def test_a_strategy_that_swallows_its_cancel_is_still_stopped_at_its_deadline(bench):
+    async def stubborn(run):
+        try:
+            await run.signal("never")
+        except asyncio.CancelledError:
+            await run.signal("never either")
+
+    async def main(b):
+        await b.submit(timeout_s=30.0)
+        await b.serve(Cancel(id="r"))
+        view = await b.end()
+        assert view.status == "timed_out"
+        assert view.ended_at - view.started_at == pytest.approx(35.0)  # its deadline, and the grace after it
+
+    bench(main, s=stubborn)

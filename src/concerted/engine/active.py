@@ -32,7 +32,7 @@ class Active:
     @property
     def called_off(self) -> bool:
         """Whether it has been called off, or will hear so in the next round."""
-        return self.instance.stopping or any(given.kind == "cancel.requested" for given in self.inbox)
+        return self.instance.stopping is not None or any(given.kind == "cancel.requested" for given in self.inbox)
 
     @property
     def id(self) -> RunId:

@@ -68,6 +68,6 @@ def next_look(active: Active) -> Instant | None:
 def _stop_at(active: Active) -> Instant | None:
     """Return when a run that has not ended by itself at its deadline is stopped."""
     instance = active.instance
-    if instance.deadline_at is None or instance.stopping or instance.ending is not None:
+    if instance.deadline_at is None or instance.stopping == "timed_out" or instance.ending is not None:
         return None
     return instance.deadline_at + GRACE_S

@@ -76,9 +76,9 @@ class Instance:
         return self.loop.now
 
     @property
-    def stopping(self) -> bool:
-        """Whether it has been called off already."""
-        return self._stop is not None
+    def stopping(self) -> str | None:
+        """As what it has been told to stop (`cancelled`, `timed_out`), None if it has not."""
+        return self._stop
 
     def begin(self, coordinate: Coordinate) -> None:
         """Take the strategy; it starts with the input `run.started`."""
