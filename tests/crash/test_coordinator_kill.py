@@ -25,12 +25,12 @@ FINISH_S = 60.0  # how long the last coordinator may take for what is left
 
 COORDINATOR = """
 import asyncio, json, sys
-from concerted.config.settings import Coordination, Manager, StoreSettings
+from concerted.config.settings import Coordination, ManagerSettings, StoreSettings
 from concerted.launch import open_coordinator
 from concerted.values import Task
 
 url, runs, tasks = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
-settings = Coordination(manager=Manager(max_concurrent_coordinations=runs, redelivery_interval=0.2))
+settings = Coordination(manager=ManagerSettings(max_concurrent_coordinations=runs, redelivery_interval=0.2))
 
 async def main():
     async with open_coordinator(url, coordination=settings) as coordinator:

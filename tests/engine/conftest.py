@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from concerted.config.settings import Coordination, Manager
+from concerted.config.settings import Coordination, ManagerSettings
 from concerted.engine.commands import serve
 from concerted.engine.coordinator import Coordinator, World
 from concerted.engine.permissions import LOCAL
@@ -87,7 +87,7 @@ class Bench:
         self.loop = asyncio.get_running_loop()
         self.clock = SimClock(self.loop)
         self.strategies = strategies
-        self.config = Coordination(manager=Manager(**manager))
+        self.config = Coordination(manager=ManagerSettings(**manager))
         self.store = MemoryStore()
         self.coordinator: Coordinator = None  # type: ignore[assignment]
         self.wires: dict[str, Wire] = {}

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from concerted.config.settings import Coordination, Manager
+from concerted.config.settings import Coordination, ManagerSettings
 from concerted.engine.commands import serve
 from concerted.engine.coordinator import Coordinator, World
 from concerted.engine.permissions import LOCAL
@@ -30,7 +30,7 @@ def play(main, **strategies):
         await store.open()
         world = World(
             store=store, clock=Wall(), strategies=strategies.__getitem__, open_link=None,
-            config=Coordination(manager=Manager(watchdog_timeout=LIMIT_S)),
+            config=Coordination(manager=ManagerSettings(watchdog_timeout=LIMIT_S)),
         )  # fmt: skip
         async with Coordinator(world) as coordinator:
             await main(lambda command: serve(coordinator, command, LOCAL), strategies)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from concerted.config.settings import Coordination, Manager
+from concerted.config.settings import Coordination, ManagerSettings
 from concerted.errors import Diverged, NotAllowed
 from concerted.messages import Custom
 from concerted.ports.store import Entry
@@ -291,7 +291,7 @@ def test_too_many_open_commands_are_refused_to_the_strategy():
         run.ask("ann", HELLO)
         run.ask("bob", HELLO)
 
-    fed = Fed(asks, config=Coordination(manager=Manager(max_open_commands=1)))
+    fed = Fed(asks, config=Coordination(manager=ManagerSettings(max_open_commands=1)))
     assert fed.instance.ending.status == "failed"
     assert "max_open_commands" in fed.instance.ending.data["error"]
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from concerted.agent import Agent
-from concerted.config.settings import Coordination, Manager
+from concerted.config.settings import Coordination, ManagerSettings
 from concerted.kinds import run_stream
 from concerted.messages import Custom
 from concerted.ports.commands import Cancel, Submit
@@ -74,7 +74,7 @@ class Story:
 
     def _scenario(self) -> Scenario:
         submit = Submit(id=RunId(self.runs[0]), strategy=self.strategy, objective=Objective(tasks=PAGE))
-        config = Coordination(manager=Manager(task_lease=30.0))
+        config = Coordination(manager=ManagerSettings(task_lease=30.0))
         return Scenario(runs=(submit,), agents=self.agents, strategies=strategy_named, config=config, steps=self.steps)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from concerted.agent import Agent, Refused
-from concerted.config.settings import Auction, Coordination, Manager, Strategies
+from concerted.config.settings import Auction, Coordination, ManagerSettings, Strategies
 from concerted.messages import Bid, Bids, RequestBid
 from concerted.values import AgentId, Objective, TaskId
 
@@ -609,7 +609,7 @@ def test_an_envelope_never_holds_more_than_it_may(play: Any, task: Any) -> None:
         for envelope in stage.players["ann"].heard:
             assert len(envelope.payload) < 4096
 
-    play(act, Coordination(manager=Manager(max_envelope_bytes=4096)))
+    play(act, Coordination(manager=ManagerSettings(max_envelope_bytes=4096)))
 
 
 def test_the_log_tells_the_story_in_the_words_of_the_kinds(play: Any, task: Any) -> None:

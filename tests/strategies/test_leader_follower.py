@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from concerted.agent import Agent, Refused
-from concerted.config.settings import Coordination, LeaderFollower, Manager, Strategies
+from concerted.config.settings import Coordination, LeaderFollower, ManagerSettings, Strategies
 from concerted.messages import AssumeLeadership, CheckProgress, DecomposeObjective, FollowLeader, decode_request
 from concerted.strategies.leader_follower import LeaderResult
 from concerted.values import AgentId, Objective, Task, TaskId
@@ -462,7 +462,7 @@ def test_results_that_no_envelope_would_hold_are_handed_over_by_name_alone(play:
         (assumed,) = requests(bob, AssumeLeadership)
         assert {name: len(value or "") for name, value in assumed.done.items()} == {"a": 1500, "b": 0}
 
-    play(act, Coordination(manager=Manager(max_envelope_bytes=4096)))
+    play(act, Coordination(manager=ManagerSettings(max_envelope_bytes=4096)))
 
 
 def test_a_crash_at_any_moment_changes_nothing_in_the_end(play: Any, task: Any) -> None:

@@ -29,7 +29,6 @@ __all__ = [
     "Coordination",
     "Criteria",
     "LeaderFollower",
-    "Manager",
     "ManagerSettings",
     "Monitoring",
     "Settings",
@@ -111,9 +110,6 @@ class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
                 f"max_redelivery_interval ({show_duration(self.max_redelivery_interval)}) must not be shorter than "
                 f"redelivery_interval ({show_duration(self.redelivery_interval)})"
             )
-
-
-Manager = ManagerSettings
 
 
 class LeaderFollower(msgspec.Struct, frozen=True, kw_only=True):

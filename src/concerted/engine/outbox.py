@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from concerted.config.settings import Manager
+from concerted.config.settings import ManagerSettings
 from concerted.messages import Envelope, Reply
 from concerted.ports.link import Link
 from concerted.values import AgentId, RunId
@@ -67,7 +67,7 @@ class Carrier(Protocol):
 class Outbox:
     """All open commands of one coordinator, by key."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, carrier: Carrier, settings: Manager) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, carrier: Carrier, settings: ManagerSettings) -> None:
         self._loop = loop
         self._carrier = carrier
         self._first_s = float(settings.redelivery_interval)

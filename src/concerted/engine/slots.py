@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from concerted.config.settings import Manager
+from concerted.config.settings import ManagerSettings
 from concerted.engine.active import Active
 from concerted.errors import Overloaded
 
@@ -18,7 +18,7 @@ class Slots:
     start: called when a run gets its slot.
     """
 
-    def __init__(self, settings: Manager, start: Callable[[Active], None]) -> None:
+    def __init__(self, settings: ManagerSettings, start: Callable[[Active], None]) -> None:
         self._settings = settings
         self._start = start
         self._taken = {False: 0, True: 0}

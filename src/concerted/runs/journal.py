@@ -33,7 +33,6 @@ class Journal:
         self.run = run
         self.stream = run_stream(run)
         self.rows: list[Row] = []
-        self.extra: list[Row] = []  # rows of other streams, written in the same transaction
         self.replaying = False
         self.versions: dict[str, int] = {}
         self.divergence: Diverged | None = None  # kept, because a strategy might catch it
@@ -67,9 +66,6 @@ class Journal:
     def take(self) -> list[Row]:
         """Return the rows of the round and begin the next."""
         rows, self.rows = self.rows, []
-        if self.extra:
-            rows += self.extra
-            self.extra = []
         return rows
 
     # replay
