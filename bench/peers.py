@@ -78,12 +78,17 @@ SPADE = Peer("spade", "4.1.4", "with_spade.py", ("greenlet",))
 LANGGRAPH = Peer("langgraph", "1.2.22", "with_langgraph.py", ("langgraph-checkpoint-sqlite",))
 PEERS = (MANGO, AUTOGEN, SPADE, LANGGRAPH)
 
+REDIS = Peer("redis", "8.1.0", "with_redis.py", ("hiredis",))
+ETCD = Peer("aetcd", "1.0.0", "with_etcd.py")
+ZOOKEEPER = Peer("kazoo", "2.11.0", "with_zookeeper.py")
+CLIENTS = (REDIS, ETCD, ZOOKEEPER)  # of servers, which `beside/servers.py` starts
+
 
 def main(arguments: list[str]) -> None:
     """Install if told to, and say how each peer stands."""
     if arguments not in ([], ["--install"]):
         sys.exit("usage: python bench/peers.py [--install]")
-    for peer in PEERS:
+    for peer in (*PEERS, *CLIENTS):
         reason = peer.install() if arguments else peer.missing()
         print(f"{peer.name}: {reason or 'installed'}", flush=True)
 

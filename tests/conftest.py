@@ -1,8 +1,11 @@
-"""What every test may use: the shelves, Hypothesis profiles, and the `data` fixture."""
+"""What every test may use: the shelves, Hypothesis profiles, and the fixtures `data`, `bytes_of` and `postgres`."""
 
 import os
-from collections.abc import Callable
+import secrets
+import tracemalloc
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -15,7 +18,9 @@ SLOW = {"crash", "seeds", "e2e"}
 PURE = {"errors", "values", "kinds", "messages", "machine", "laws", "papers"}
 PURE |= {"fleet", "sync", "board", "allocation", "groups", "consensus", "swarm"}
 
-settings.register_profile("fast", max_examples=50, deadline=None, derandomize=IN_CI)
+settings.register_profile("fast", max_examples=30 if IN_CI else 20, deadline=None, derandomize=IN_CI)
+# Under other Pythons and hash seeds, where the same laws have been tried more often before.
+settings.register_profile("quick", max_examples=10, deadline=None, derandomize=IN_CI)
 settings.register_profile(
     "soak", max_examples=5_000, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
 )
@@ -28,8 +33,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         shelf = item.path.relative_to(TESTS).parts[0].removeprefix("test_").removesuffix(".py")
         if shelf in SLOW:
             item.add_marker(shelf)
-        elif shelf in PURE:
+        elif shelf in PURE and not any(item.get_closest_marker(slow) for slow in SLOW):
             item.add_marker("pure")
+
+
+def peak_of(act: Callable[[], object]) -> int:
+    """Measure the most memory that something holds beyond what there was, in bytes."""
+    tracemalloc.start()
+    try:
+        act()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.fixture(scope="session")
+def bytes_of() -> Callable[[Callable[[], object]], int]:
+    """Measure an act by its memory: one that copies what thousands hold shows, and no clock is asked."""
+    return peak_of
 
 
 @pytest.fixture(scope="session")
@@ -54,3 +75,60 @@ def data() -> Callable[[str], Path]:
         return path
 
     return path_of
+
+
+@pytest.fixture(scope="session")
+def postgres_database() -> Iterator[str]:
+    """Give the URL of a PostgreSQL database that was made for this run of the tests, and is dropped after it.
+
+    The server is the one of $CONCERTED_POSTGRES, or the one on this machine.  Without one the test is
+    skipped; in CI that is a failure.
+    """
+    import psycopg
+
+    server = os.environ.get("CONCERTED_POSTGRES") or "postgresql://postgres@127.0.0.1:5432/postgres"
+    try:
+        connection = psycopg.connect(server, autocommit=True, connect_timeout=5)
+    except psycopg.OperationalError as error:
+        complain = pytest.fail if IN_CI or os.environ.get("CONCERTED_POSTGRES") else pytest.skip
+        how = "docker run -d -p 5432:5432 -e POSTGRES_HOST_AUTH_METHOD=trust postgres:17"
+        complain(f"start a PostgreSQL ({how}) or name one in CONCERTED_POSTGRES: {error}")
+    name = f"concerted_test_{os.getpid()}_{secrets.token_hex(3)}"
+    with connection:
+        connection.execute(f"create database {name} encoding 'UTF8' template template0")
+        yield urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
+        connection.execute(f"drop database {name} with (force)")
+
+
+EMPTIED = """
+do $$ declare name text; begin
+    for name in select tablename from pg_tables where schemaname = current_schema() and tablename <> 'concerted_schema'
+    loop execute format('delete from %I', name); end loop;
+    insert into counter values (0);
+end $$"""
+
+
+@pytest.fixture(scope="session")
+def emptied_schemas() -> list[str]:
+    """Keep the schemas that tests have used and that are empty again: making one takes longer than most tests."""
+    return []
+
+
+@pytest.fixture
+def postgres(postgres_database: str, emptied_schemas: list[str]) -> Iterator[Callable[[], str]]:
+    """Give what makes the URL of an empty store in PostgreSQL; who changes its schema makes one of its own."""
+    import psycopg
+
+    used: list[str] = []
+
+    def url() -> str:
+        used.append(emptied_schemas.pop() if emptied_schemas else f"test_{secrets.token_hex(4)}")
+        return f"{postgres_database}{'&' if '?' in postgres_database else '?'}schema={used[-1]}"
+
+    yield url
+    with psycopg.connect(postgres_database, autocommit=True) as connection:
+        for schema in used:
+            connection.execute(f"set search_path = {schema}")
+            if connection.execute("select to_regclass('counter')").fetchone() != (None,):
+                connection.execute(EMPTIED)
+                emptied_schemas.append(schema)

@@ -1,1 +1,1 @@
-"""Who works with whom: the election of leaders."""
+"""Who works with whom: the election of leaders, and coalitions: what they are worth and who gets what of it."""
