@@ -36,15 +36,17 @@ import yaml
 import concerted
 from concerted import agent, launch, stores, testing
 from concerted.cli import cli
+from concerted.client.calls import Calls
 from concerted.config.listing import describe
 from concerted.config.loader import load
 from concerted.config.plan import load_plan
 from concerted.config.settings import Settings
 from concerted.errors import BY_CODE
-from concerted.kinds import INPUTS, KINDS
+from concerted.kinds import INPUTS
 from concerted.launch import Session
 from concerted.messages import Request
-from concerted.ports.commands import COMMANDS, Command
+from concerted.ports.commands import Command, all_commands
+from concerted.primitives.table import all_kinds
 from concerted.run import Run
 from concerted.strategies import choose
 
@@ -186,6 +188,7 @@ def test_sh_blocks_are_sound_and_name_what_exists(block: Block) -> None:
         assert not unknown, f"{block.place}: concerted {command.name} has no {unknown}"
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("block", [param for param in only("sh") if param.values[0].mark == "run"])
 def test_sh_blocks_marked_run_work(block: Block, tmp_path: Path) -> None:
     write_files(block.path, tmp_path)
@@ -209,7 +212,8 @@ def concerted_lines(block: Block) -> Iterator[list[str]]:
         while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
             words.pop(0)
         if words[:1] == ["concerted"] and not words[1].isupper():
-            yield words[1:]
+            own = words.index("--") if "--" in words else len(words)  # what follows is another program's
+            yield words[1:own]
 
 
 def command_of(words: list[str]) -> tuple[click.Command, list[str]]:
@@ -258,6 +262,9 @@ def test_nothing_else_installs_from_the_network() -> None:
 # The reference
 
 
+KINDS = all_kinds()
+
+
 def rows_of_kinds(kinds: list[str]) -> list[str]:
     return [row(f"`{kind}`", KINDS[kind]) for kind in kinds]
 
@@ -274,15 +281,15 @@ def rows_of_verbs() -> list[str]:
 def rows_of_session() -> list[str]:
     return [
         row(f"`{name}`" if isinstance(member, property) else f"`{name}{parameters(member)}`", paragraph(member))
-        for name, member in vars(Session).items()
-        if not name.startswith("_")
+        for name, member in {**vars(Session), **vars(Calls)}.items()
+        if not name.startswith("_") and (callable(member) or isinstance(member, property))
     ]
 
 
 def rows_of_commands() -> list[str]:
     return [
         row(f"`{name}`", fields(kind), answer(kind), kind.role, paragraph(kind))
-        for name, kind in sorted(COMMANDS.items())
+        for name, kind in sorted(all_commands().items())
     ]
 
 

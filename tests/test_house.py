@@ -40,6 +40,14 @@ PRIVATE_PATH = re.compile(r"(?<![\w.])/(wo" + r"rk|fa" + r"rm|ro" + r"ot|ho" + r
 # (module, what it imports inside a function): optional packages, and heavy ones that start-up should not pay for.
 LATE_IMPORTS: set[tuple[str, str]] = {
     ("concerted.cli.run", "concerted.cli.live"),  # rich costs 60 ms, and is of use on a terminal alone
+    ("concerted.client.calls", "concerted.client.holding"),  # machines cost 30 ms, and most sessions use few of them
+    ("concerted.client.calls", "concerted.client.meeting"),
+    ("concerted.client.calls", "concerted.client.sharing"),
+    ("concerted.engine.primitives", "concerted.engine.memory_leases"),  # so do these
+    ("concerted.engine.actions", "concerted.sync.barrier"),
+    ("concerted.runs.verbs", "concerted.runs"),
+    ("concerted.launch.owner", "concerted.stores.postgres"),  # takes the extra [postgres]
+    ("concerted.sync.expression", "celpy"),  # takes the extra [cel], and 300 ms
     ("concerted.strategies.choose", "importlib.metadata"),  # 10 ms, and most processes never ask for plug-ins
 }
 

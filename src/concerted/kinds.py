@@ -8,7 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["ENDINGS", "INPUTS", "KINDS", "agent_stream", "run_stream"]
+__all__ = [
+    "ENDINGS",
+    "INPUTS",
+    "KINDS",
+    "MAIL_STREAM",
+    "PRIMITIVES",
+    "PRINCIPALS_STREAM",
+    "agent_stream",
+    "post_stream",
+    "primitive_stream",
+    "run_stream",
+]
+
+MAIL_STREAM = "mail"
+PRINCIPALS_STREAM = "principals"
 
 _INPUTS: Mapping[str, str] = {
     "run.created": "Somebody wants this done: strategy, objective, agents, options, parent, root, plan, timeout_s.",
@@ -17,7 +31,7 @@ _INPUTS: Mapping[str, str] = {
     "run.unparked": "A person lets a parked run go on: by.",
     "reply.received": "The agent's one answer to command `ref`: status, value, error.",
     "timer.fired": "Timer `ref` of the run's own loop has come due: due.",
-    "lease.expired": "No heartbeat came for the claim made by command `ref`: task, epoch.",
+    "claim.expired": "No heartbeat came for the claim made by command `ref`: task, epoch.",
     "participant.joined": "An agent has joined the run: profile.",
     "participant.changed": "An agent of the run has a new profile: profile.",
     "participant.lost": "An agent of the run is gone: reason.",
@@ -67,10 +81,68 @@ _ELSEWHERE: Mapping[str, str] = {
     "agent.fault": "It misbehaved: fault, detail.",
     "breaker.opened": "Its commands fail fast from now on: failures, retry_at.",
     "breaker.closed": "It answers again.",
+    "primitive.folded": "All that came before in this stream comes to this state: folded, schema, state.",
+    "input.posted": "An input was left for a run that another process has in hand: kind, ref, data.",
     "stream.archived": "A finished stream now stands in a file: stream, path, entries, size_bytes, records.",
 }
 
-KINDS: Mapping[str, str] = {**_INPUTS, **_FOLLOWING, **_ELSEWHERE}
+# What each means stands with its machine, in its KINDS; a test holds the two together.
+# What each means stands with its machine, in its KINDS; a test holds the two together.
+# What each means stands with its machine, in its KINDS; a test holds the two together.
+# What each means stands with its machine, in its KINDS; a test holds the two together.
+PRIMITIVES: frozenset[str] = frozenset((
+    "primitive.folded",
+    "sync_point.created", "sync_point.arrived", "sync_point.participants_added", "sync_point.participant_lost",
+    "sync_point.participant_found", "sync_point.predicate_failed", "sync_point.completed", "sync_point.expired",
+    "sync_point.cancelled",
+    "barrier.created", "barrier.arrived", "barrier.repeated", "barrier.action_started", "barrier.action_done",
+    "barrier.action_refused", "barrier.released", "barrier.timed_out", "barrier.broken", "barrier.reset",
+    "barrier.cancelled", "barrier.removed", "barrier.party_lost", "barrier.party_found",
+    "double_barrier.created", "double_barrier.entered", "double_barrier.begun", "double_barrier.left",
+    "double_barrier.finished", "double_barrier.repeated", "double_barrier.timed_out", "double_barrier.broken",
+    "double_barrier.reset", "double_barrier.cancelled", "double_barrier.removed", "double_barrier.party_lost",
+    "double_barrier.party_found",
+    "phaser.created", "phaser.registered", "phaser.deregistered", "phaser.arrived", "phaser.repeated",
+    "phaser.party_lost", "phaser.party_found", "phaser.late", "phaser.party_removed", "phaser.advanced",
+    "phaser.broken", "phaser.terminated",
+    "progress.created", "progress.updated", "progress.stalled", "progress.resumed", "progress.participant_lost",
+    "progress.participant_found", "progress.completed", "progress.cancelled",
+    "latch.created", "latch.taken", "latch.renewed", "latch.returned", "latch.counted", "latch.opened",
+    "latch.expired", "latch.cancelled",
+    "leases.created", "lease.granted", "lease.queued", "lease.confirmed", "lease.released", "lease.expired",
+    "lease.lapsed", "lease.revoked", "lease.release_asked", "lease.withdrawn", "lease.abandoned", "lease.dropped",
+    "lease.holder_lost", "lease.holder_found", "leases.checked", "leases.reserved",
+    "semaphore.created", "semaphore.granted", "semaphore.queued", "semaphore.confirmed", "semaphore.released",
+    "semaphore.expired", "semaphore.lapsed", "semaphore.withdrawn", "semaphore.abandoned", "semaphore.dropped",
+    "semaphore.resized", "semaphore.holder_lost", "semaphore.holder_found", "semaphore.checked",
+    "budget.created", "budget.spent", "budget.reserved", "budget.settled", "budget.returned", "budget.refunded",
+    "budget.queued", "budget.withdrawn", "budget.abandoned", "budget.dropped", "budget.resized", "budget.warned",
+    "register.created", "register.changed", "register.deleted", "register.restricted",
+    "election.created", "election.queued", "election.offered", "election.won", "election.proclaimed",
+    "election.resigned", "election.replaced", "election.expired", "election.lapsed", "election.withdrawn",
+    "election.dropped", "election.leader_lost", "election.leader_found",
+    "membership.created", "membership.joined", "membership.left", "membership.changed", "membership.suspected",
+    "membership.recovered", "membership.lost", "membership.checked",
+))  # fmt: skip
+
+_MAIL: Mapping[str, str] = {
+    "message.stored": "A message is in the inboxes of its recipients: id, sender, to, type, content, priority,"
+    " requires_acknowledgment, due_at, escalate_to.",
+    "messages.fetched": "The agent has got these messages: ids, request_id.",
+    "messages.acknowledged": "The agent says that it has dealt with these messages: ids.",
+    "messages.expired": "These messages of the agent are out of date: ids.",
+    "message.redelivered": "Message `ref` was not acknowledged in time and stands in the inbox anew: due_at, attempts.",
+    "message.escalated": "Message `ref` was never acknowledged; somebody else has been told: to, attempts.",
+    "messages.removed": "These messages of the agent have been kept long enough: ids.",
+}
+
+_ACCESS: Mapping[str, str] = {
+    "principal.added": "Principal `ref` may give commands: role, token (its hash).",
+    "principal.revoked": "Principal `ref` may give commands no longer.",
+    "access.refused": "Somebody wanted what is not theirs to do: command, principal, role, reason.",
+}
+
+KINDS: Mapping[str, str] = {**_INPUTS, **_FOLLOWING, **_ELSEWHERE, **_MAIL, **_ACCESS}
 INPUTS = frozenset(_INPUTS)
 ENDINGS: Mapping[str, str] = {
     f"run.{status}": status for status in ("completed", "failed", "cancelled", "timed_out", "parked")
@@ -85,3 +157,13 @@ def run_stream(run: str) -> str:
 def agent_stream(agent: str) -> str:
     """Name the stream of an agent."""
     return f"agent:{agent}"
+
+
+def post_stream(run: str) -> str:
+    """Name the stream in which other processes leave inputs for a run."""
+    return f"post:{run}"
+
+
+def primitive_stream(kind: str, id: str) -> str:
+    """Name the stream of a primitive: `sync_point:stand-up`."""
+    return f"{kind}:{id}"

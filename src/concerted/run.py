@@ -12,13 +12,18 @@ import random
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
 from concerted.config.settings import Coordination
 from concerted.messages import Reply, Request
 from concerted.values import AgentId, Instant, Objective, Outcome, Profile, RunId, Task
+
+if TYPE_CHECKING:
+    from concerted.sync.barrier import BarrierResult
+    from concerted.sync.predicate import Condition
+    from concerted.sync.sync_point import SyncResult
 
 __all__ = ["AgentChange", "Replies", "Run", "Strategy"]
 
@@ -147,6 +152,29 @@ class Run(Protocol):
 
     async def compute(self, fn: Callable[..., Any], *args: Any) -> Any:
         """Compute outside the loop and record the result, which must have a JSON form."""
+
+    async def sync(
+        self, point: str, *, participants: Sequence[AgentId] | None = None, condition: str | int | Condition = "all",
+        within_s: float | None = None, arrive_as: AgentId | None = None, data: Any = None,
+    ) -> SyncResult:  # fmt: skip
+        """Meet others at a sync point: agents, shell scripts, other runs; return how it ended.
+
+        participants: makes the point if there is none; condition (all, majority, a number, or an expression)
+        and within_s (its deadline, from now) are of the point that is made.  arrive_as: arrive under this name, for
+        instance the run's id; None only waits.
+
+        Raises:
+            NotFound: there is no such point.  NotAllowed, WrongPhase: it does not let us arrive.
+        """
+
+    async def barrier(
+        self, barrier: str, *, parties: int | Sequence[AgentId] | None = None, arrive_as: AgentId | None = None,
+        data: Any = None,
+    ) -> BarrierResult:  # fmt: skip
+        """Arrive at a barrier, by default under the run's id, and return its verdict, the same for everyone.
+
+        parties: makes the barrier, for so many or for those named, if there is none.
+        """
 
     def version(self, name: str, newest: int) -> int:
         """Return which version of a change this run uses: `newest` if it first comes here now, 0 if it

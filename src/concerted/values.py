@@ -16,6 +16,7 @@ __all__ = [
     "AgentState",
     "AgentStatus",
     "Instant",
+    "Meeting",
     "Metrics",
     "Objective",
     "Outcome",
@@ -112,7 +113,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     hard floor.  max_budget: the most it may cost.  max_duration_s: one attempt's time limit, from its
     claim.  deadline_s: seconds after the run's start by which it must be done.  retries: further
     attempts after a failed one.  after: tasks that must be done first.  agent: who must do it, if
-    that is not for the strategy to choose.
+    that is not for the strategy to choose.  arrives_at: meetings of the objective at which it arrives when
+    it is done; waits_for: those that must be complete before it begins.
     """
 
     id: TaskId
@@ -128,6 +130,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     after: tuple[TaskId, ...] = ()
     agent: AgentId | None = None
     mandatory: bool = True
+    arrives_at: tuple[str, ...] = ()
+    waits_for: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not is_name(self.id):
@@ -141,14 +145,31 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             raise ValueError(f"task {self.id}: retries and budget must be at least 0")
 
 
+class Meeting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A sync point of a run, at which its tasks arrive or for which they wait.
+
+    participants: by default the tasks that arrive at it.  condition: all, majority, a number or an expression.
+    deadline_s: seconds after the run's start.  shared: it is known by its id alone, so that other runs, agents
+    and scripts meet there too; else it is this run's, `RUN:ID`.
+    """
+
+    id: str
+    participants: tuple[AgentId, ...] = ()
+    condition: str | int = "all"
+    deadline_s: float | None = None
+    description: str = ""
+    shared: bool = False
+
+
 class Objective(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a run is for: a text, the tasks if they are known, or the name of what finds them.
 
     decompose: `module:function` (objective -> list of tasks), called once through `run.do`.  folder: where
-    its module is looked for first, so that any process may call it.
+    its module is looked for first, so that any process may call it.  sync: where its tasks meet.
     """
 
     description: str = ""
+    sync: tuple[Meeting, ...] = ()
     tasks: tuple[Task, ...] = ()
     decompose: str | None = None
     folder: str | None = None

@@ -9,7 +9,7 @@ from concerted.errors import BY_CODE, ConcertedError, Invalid, NotFound, Unreach
 
 CODES = {
     "error": 1, "not_found": 3, "not_allowed": 5, "wrong_phase": 1, "invalid": 2, "conflict": 2, "timed_out": 4,
-    "unreachable": 6, "overloaded": 6, "lease_lost": 1, "deadlock": 1, "diverged": 1, "store_damaged": 2,
+    "unreachable": 6, "overloaded": 6, "lease_lost": 7, "deadlock": 8, "diverged": 1, "store_damaged": 2,
 }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from concerted.config.problems import Problems
 
 def draft(text: str) -> Draft:
     root = compose(text, "f", Problems())
-    return Draft(root=root, name=None, agents={}, tasks={}, objective=ObjectiveEntry(), words={})
+    return Draft(root=root, name=None, agents={}, tasks={}, sync={}, objective=ObjectiveEntry(), words={})
 
 
 def test_a_count_stands_for_numbered_agents() -> None:
@@ -17,9 +17,18 @@ def test_a_count_stands_for_numbered_agents() -> None:
 
 
 def test_after_is_one_task_or_many_each_once() -> None:
-    assert TaskEntry(id="t").waits_for() == ()
-    assert TaskEntry(id="t", after="a").waits_for() == ("a",)
-    assert TaskEntry(id="t", after=("b", "a", "b")).waits_for() == ("b", "a")
+    assert TaskEntry(id="t").comes_after() == ()
+    assert TaskEntry(id="t", after="a").comes_after() == ("a",)
+    assert TaskEntry(id="t", after=("b", "a", "b")).comes_after() == ("b", "a")
+
+
+def test_a_task_may_arrive_at_several_sync_points_and_wait_for_several() -> None:
+    entry = TaskEntry(id="t", arrives_at="a", waits_for=("b", "c", "b"))
+    assert (entry.meets_at(), entry.held_up_by()) == (("a",), ("b", "c"))
+
+
+def test_the_ids_of_sync_points_are_found_in_faulty_ones_too() -> None:
+    assert list(draft("sync:\n- {id: a, deadline: x}\n- b\n- {id: c}\n").sync_ids()) == ["a", "c"]
 
 
 def test_ids_and_payload_keys_are_found_in_faulty_tasks_too() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from concerted.config.draft import AgentEntry, ObjectiveEntry, TaskEntry
+from concerted.config.draft import AgentEntry, ObjectiveEntry, SyncEntry, TaskEntry
 from concerted.config.plan import AgentSpec, Plan, load_plan
 from concerted.config.settings import Settings, StoreSettings
 from concerted.errors import Invalid
@@ -129,7 +129,7 @@ bad.yaml:34:3: coordination.manager: duplicate key; it stands already in line 32
 bad.yaml:37:28: coordination.strategies.auction.evaluation_criteria: cost + time + quality + reliability is 1.7; \
 these are shares of the score, so they must add up to 1 (a criterion that does not count is 0)
 bad.yaml:38:8: store: expected a text or a mapping (key: value), got a list; quote a text that begins with { or [
-bad.yaml:39:1: extra: unknown key; known keys: plan, agents, objective, tasks, strategy, coordination, store
+bad.yaml:39:1: extra: unknown key; known keys: plan, agents, objective, tasks, sync, strategy, coordination, store
 env CONCERTED__COORDINATION__MANGER__TASK_LEASE: coordination.manger.task_lease: 'manger' is an unknown key; \
 did you mean manager?
 env CONCERTED__PLAN: plan: 'plan' is an unknown key; known keys: coordination, store"""
@@ -230,7 +230,8 @@ def test_the_plans_in_the_description_are_sound() -> None:
 
 
 @pytest.mark.parametrize(
-    ("entry", "heading"), [(AgentEntry, "Agents"), (TaskEntry, "Tasks"), (ObjectiveEntry, "Objective")]
+    ("entry", "heading"),
+    [(AgentEntry, "Agents"), (TaskEntry, "Tasks"), (SyncEntry, "Sync"), (ObjectiveEntry, "Objective")],
 )
 def test_every_key_of_a_plan_is_described_in_its_order(entry: type[msgspec.Struct], heading: str) -> None:
     section = DESCRIPTION.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]

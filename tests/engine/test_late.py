@@ -95,7 +95,7 @@ def test_the_result_of_a_claim_that_is_over_is_refused_and_kept_with_both_epochs
         ann, bob = await b.agent("ann"), await b.agent("bob")
         await b.submit()
         await asyncio.sleep(40)
-        assert len(await b.log("lease.expired")) == 1
+        assert len(await b.log("claim.expired")) == 1
         ann.reply("the work of an hour", key=ann.keys[0])
         await asyncio.sleep(1)
         (refused,) = await b.log("result.refused")

@@ -189,7 +189,7 @@ def test_a_claim_without_any_sign_of_work_expires(bench, pushes_beats):
         started = b.loop.time()
         assert (await b.end()).result == ["lost", None, "its lease has expired without a heartbeat"]
         assert 30 <= b.loop.time() - started < 31
-        (expired,) = await b.log("lease.expired")
+        (expired,) = await b.log("claim.expired")
         assert (expired.agent, expired.ref, expired.data) == ("ann", "1", {"task": "t", "epoch": 1})
         assert [envelope.type for envelope in ann.sent if not envelope.idempotency_key] == ["CANCEL_TASK"]
 

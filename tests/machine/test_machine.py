@@ -24,7 +24,7 @@ def decide(state: Counter, request: AgentId, now: Instant) -> Step:
     knocked = Event("counter.knocked", agent=request, data={"knocks": state.knocks + 1})
     if state.knocks < 2:
         return Step((knocked,), wake_at=now + 5)
-    return Step((knocked, Event("counter.opened", agent=request)), (Send(request, "come in"),))
+    return Step((knocked, Event("counter.opened", agent=request)), (Send((request,), "WELCOME", {"knocks": 3}),))
 
 
 def evolve(state: Counter, event: Event) -> Counter:
@@ -66,10 +66,12 @@ def test_a_step_that_does_nothing_is_empty() -> None:
 
 def test_what_is_sent_says_to_whom() -> None:
     step = decide(Counter(knocks=2), ANN, 0.0)
-    assert step.sends == (Send(ANN, "come in"),)
+    assert step.sends == (Send((ANN,), "WELCOME", {"knocks": 3}),)
 
 
-@pytest.mark.parametrize("value", [Event("counter.knocked"), Send(ANN, None), Step()], ids=lambda v: type(v).__name__)
+@pytest.mark.parametrize(
+    "value", [Event("counter.knocked"), Send((ANN,), "WELCOME", {}), Step()], ids=lambda v: type(v).__name__
+)
 def test_a_fact_does_not_change(value: Event | Send | Step) -> None:
     name = next(iter(value.__dataclass_fields__))
     with pytest.raises(FrozenInstanceError):

@@ -97,7 +97,7 @@ INPUTS = [
     ("effect.recorded", 105.0, None, "4", {"name": "side", "value": 0}),
     ("signal.received", 106.0, None, "s2", {"name": "go", "payload": 2}),
     ("run.resumed", 107.0, None, None, {"node": "m", "epoch": 2, "attempts": 0, "reason": "x"}),
-    ("lease.expired", 108.0, "ann", "5", {"task": "t", "epoch": 1}),
+    ("claim.expired", 108.0, "ann", "5", {"task": "t", "epoch": 1}),
     ("participant.changed", 108.5, "ann", None, {"profile": Profile(id="ann", cost=2.0)}),
     ("child.ended", 109.0, None, "3", {"run": "r/3", "status": "completed", "outcome": None, "error": "x"}),
 ]  # fmt: skip

@@ -35,21 +35,23 @@ def test_streams_that_look_alike_have_files_of_their_own() -> None:
 
 def test_entries_come_back_as_they_were(tmp_path: Path) -> None:
     entries = [entry(1, b"null"), entry(2, b'{"b":1.0,"a":"\\n \xc3\xa9"}', agent="ann", ref="r", lamport=7)]
-    name, size = write_archive(tmp_path / "new", entries)
-    assert read_archive(tmp_path / "new" / name) == entries
-    assert size == (tmp_path / "new" / name).stat().st_size
-    assert [file.name for file in (tmp_path / "new").iterdir()] == [name], "no unfinished file is left"
+    archive = write_archive(tmp_path / "new", entries)
+    assert read_archive(tmp_path / archive.path) == entries
+    assert archive.size_bytes == (tmp_path / archive.path).stat().st_size
+    assert (archive.entries, archive.length, archive.first_seq, archive.last_seq) == (2, 2, 1, 2)
+    assert list((tmp_path / "new").iterdir()) == [tmp_path / archive.path], "no unfinished file is left"
 
 
 def test_a_line_holds_one_entry_also_if_its_data_was_written_on_several(tmp_path: Path) -> None:
-    name, _ = write_archive(tmp_path, [entry(1, b'{\r\n "a" :\n [1, 2]}'), entry(2, b"2")])
+    path = write_archive(tmp_path, [entry(1, b'{\r\n "a" :\n [1, 2]}'), entry(2, b"2")]).path
+    name = Path(path).name
     lines = gzip.decompress((tmp_path / name).read_bytes()).splitlines()
     assert [json.loads(line)["data"] for line in lines] == [{"a": [1, 2]}, 2]
     assert [one.value() for one in read_archive(tmp_path / name)] == [{"a": [1, 2]}, 2]
 
 
 def test_writing_the_same_again_gives_the_same_file(tmp_path: Path) -> None:
-    name, _ = write_archive(tmp_path, [entry(1, b"1")])
+    name = Path(write_archive(tmp_path, [entry(1, b"1")]).path).name
     first = (tmp_path / name).read_bytes()
     (tmp_path / (name + ".part")).write_bytes(b"left by somebody who was killed")
     write_archive(tmp_path, [entry(1, b"1")])
@@ -57,7 +59,7 @@ def test_writing_the_same_again_gives_the_same_file(tmp_path: Path) -> None:
 
 
 def test_a_missing_or_damaged_file_is_named(tmp_path: Path) -> None:
-    name, _ = write_archive(tmp_path, [entry(1, b"1")])
+    name = Path(write_archive(tmp_path, [entry(1, b"1")]).path).name
     path = tmp_path / name
     whole = path.read_bytes()
     for damaged in (whole[:-9], b"not gzip", whole[:20] + b"\xff\xff" + whole[22:], gzip.compress(b"{}\n")):
@@ -114,8 +116,8 @@ async def _archive_slowly(store: SqliteStore) -> None:
     assert store._writer is not None
     entries = (await store.stream("run:a"))[:2]
     await store.append([])
-    name, size_bytes = write_archive(archive_folder(store.path), entries)
-    await store._writer.do(lambda ledger: ledger.archive(entries, name, size_bytes, 3.0))
+    archive = write_archive(archive_folder(store.path), entries)
+    await store._writer.do(lambda ledger: ledger.archive(archive, 3.0))
 
 
 def test_an_archive_that_cannot_be_written_moves_nothing(tmp_path: Path) -> None:

@@ -50,26 +50,30 @@ WANTED = st.fixed_dictionaries(
 
 
 @given(
-    tasks=st.dictionaries(st.tuples(NAMES, NAMES), AGENTS, max_size=12),
+    tasks=st.dictionaries(st.tuples(NAMES, NAMES), st.tuples(AGENTS, st.integers(0, 3)), max_size=12),
     where=WANTED,
     limit=st.integers(1, 5),
     after=st.one_of(st.just(()), st.tuples(NAMES, NAMES)),
+    until=st.one_of(st.none(), st.tuples(st.just("since"), st.integers(0, 3))),
 )
 def test_memory_and_sqlite_find_the_same(
-    tasks: dict[tuple[str, str], str | None], where: dict[str, Any], limit: int, after: tuple[str, ...]
-) -> None:
+    tasks: dict[tuple[str, str], tuple[str | None, int]], where: dict[str, Any], limit: int, after: tuple[str, ...],
+    until: tuple[str, float] | None,
+) -> None:  # fmt: skip
     tables, connection = Tables(), sqlite3.connect(":memory:")
-    for sql in MIGRATIONS[0]:
-        connection.execute(sql)
-    for (run, name), agent in tasks.items():
-        change = task(run, name, agent=agent)
+    for migration in MIGRATIONS:
+        for sql in migration:
+            connection.execute(sql)
+    for (run, name), (agent, since) in tasks.items():
+        change = task(run, name, agent=agent, since=float(since))
         tables.apply(change)
         connection.execute(statement(change), tuple(change.columns.values()))
-    assert tables.find(TaskRecord, where, limit, after) == find(connection, TaskRecord, where, limit, after)
+    in_memory = tables.find(TaskRecord, where, limit, after, until)
+    assert in_memory == find(connection, TaskRecord, where, limit, after, until)
     connection.close()
 
 
-@pytest.mark.parametrize("table", ["runs", "tasks", "agents", "archives"])
+@pytest.mark.parametrize("table", [table.table for table in TABLES])
 def test_the_schema_has_the_columns_of_the_records(table: str) -> None:
     connection = sqlite3.connect(":memory:")
     for migration in MIGRATIONS:

@@ -59,9 +59,12 @@ class Service:
     """One agent at a store's URL, from `run` until `stop`."""
 
     def __init__(
-        self, agent: Abilities, url: str, inbox: Inbox | None = None, limits: ServiceLimits | None = None
-    ) -> None:
+        self, agent: Abilities, url: str, inbox: Inbox | None = None, limits: ServiceLimits | None = None,
+        token: str | None = None,
+    ) -> None:  # fmt: skip
         """Take an agent.  inbox: by default a file beside the store, `STORE.agents/ID.inbox`.
+
+        token: proves that it is this agent, where the store has principals.
 
         Raises:
             Invalid: the URL names no SQLite file.
@@ -73,6 +76,7 @@ class Service:
         self._limits = limits or ServiceLimits()
         self._desk = Desk(agent, inbox if inbox is not None else FileInbox(inbox_path(self._database, agent.id)))
         self._incarnation = uuid.uuid4().hex
+        self._token = token
         self._beat_s = 5.0
         self._writer: asyncio.StreamWriter | None = None
         self._welcome = False
@@ -145,7 +149,7 @@ class Service:
     async def _stay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Say hello and do what comes, until the connection ends."""
         self._welcome, self._refusal = False, None
-        hello = Hello(role="agent", profile=self._agent.profile, incarnation=self._incarnation)
+        hello = Hello(role="agent", profile=self._agent.profile, incarnation=self._incarnation, token=self._token)
         beats: asyncio.Task[None] | None = None
         lines = Lines()
         try:

@@ -35,13 +35,15 @@ SOCKET_PATH_BYTES = 100  # the longest path of a socket that every system takes
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an agent says first.  incarnation: names this process of the agent.  handles: types that a
-    child process answers itself, besides tasks and custom requests.
+    child process answers itself, besides tasks and custom requests.  token: proves who it is, where the
+    store has principals.
     """
 
     role: str = "agent"
     profile: Profile | None = None
     incarnation: str = ""
     handles: tuple[str, ...] = ()
+    token: str | None = None
 
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -30,6 +30,14 @@ TABLE: Mapping[str, tuple[str, str]] = {
     "config": ("concerted.cli.configuration:config", "Show every setting and where it came from."),
     "replay": ("concerted.cli.replay:replay", "See whether this code would continue runs as they were recorded."),
     "simulate": ("concerted.cli.simulate:simulate", "Run a plan in virtual time while everything breaks."),
+    "sync": ("concerted.cli.sync:sync", "Meet other scripts and agents at a sync point."),
+    "barrier": ("concerted.cli.barrier:barrier", "Wait for each other, time after time."),
+    "progress": ("concerted.cli.progress_tracker:progress", "Tell, and see, how far shared work is."),
+    "latch": ("concerted.cli.primitives_latch:latch", "Wait until so many things are done."),
+    "lease": ("concerted.cli.lease:lease", "Hold anything by name, alone or shared."),
+    "register": ("concerted.cli.primitives_register:register", "Share named values: set, compare and swap, count."),
+    "inbox": ("concerted.cli.inbox:inbox", "Send messages, fetch them, and see what became of them."),
+    "principal": ("concerted.cli.principal:principal", "Look after who may give commands."),
     "store": ("concerted.cli.store:store", "Look after the store itself."),
     "demo": ("concerted.cli.demo:demo", "Watch a fleet at work while parts of it are killed."),
     "completion": ("concerted.cli.completion:completion", "Print the completion script of a shell."),
@@ -83,7 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _main(given: list[str]) -> int:
-    as_json = "--json" in given
+    ours = given[: given.index("--")] if "--" in given else given
+    as_json = "--json" in ours
     try:
         ended: Any = cli.main(args=given, prog_name="concerted", standalone_mode=False)
     except click.UsageError as error:

@@ -10,7 +10,9 @@ import click
 from concerted.errors import (
     ConcertedError,
     Conflict,
+    Deadlock,
     Invalid,
+    LeaseLost,
     NotAllowed,
     NotFound,
     Overloaded,
@@ -19,7 +21,7 @@ from concerted.errors import (
     Unreachable,
 )
 
-__all__ = ["EXITS", "FAILED", "OK", "TIMED_OUT", "exit_code", "show_error", "show_note"]
+__all__ = ["EXITS", "FAILED", "LEASE_LOST", "OK", "TIMED_OUT", "exit_code", "show_error", "show_note"]
 
 OK = 0
 FAILED = 1
@@ -28,15 +30,19 @@ NOT_FOUND = 3
 TIMED_OUT = 4
 NOT_ALLOWED = 5
 UNREACHABLE = 6
+LEASE_LOST = 7
+DEADLOCK = 8
 
 EXITS: Mapping[int, str] = {
     OK: "success",
     FAILED: "the coordination failed, was cancelled, or is parked; or what was asked could not be done",
     USAGE: "usage or configuration: nothing was started",
-    NOT_FOUND: "there is no such store, run, agent or task",
+    NOT_FOUND: "there is no such store, run, agent, task, sync point or whatever was named",
     TIMED_OUT: "a deadline came first",
     NOT_ALLOWED: "not permitted",
     UNREACHABLE: "not reachable, or at a bound: try again later",
+    LEASE_LOST: "the lease is not held, or not any more",
+    DEADLOCK: "this wait would never end: those who could end it wait for this one",
     129: "the terminal was closed (SIGHUP); an unfinished run can be continued",
     130: "interrupted (Ctrl-C); an unfinished run can be continued",
     143: "terminated (SIGTERM); an unfinished run can be continued",
@@ -51,6 +57,8 @@ _BY_ERROR: Mapping[type[ConcertedError], int] = {
     NotAllowed: NOT_ALLOWED,
     Unreachable: UNREACHABLE,
     Overloaded: UNREACHABLE,
+    LeaseLost: LEASE_LOST,
+    Deadlock: DEADLOCK,
 }
 
 

@@ -63,8 +63,8 @@ def agents(store: str | None, as_json: bool) -> int:
 def why(subject: str, store: str | None, as_json: bool) -> int:
     """Explain why a run, a task or an agent is where it is.
 
-    SUBJECT is a run, a task as RUN:TASK (or TASK, if only one run has it), or an agent.  Times are counted
-    from the beginning of the run.
+    SUBJECT is a run, a task as RUN:TASK (or TASK, if only one run has it), an agent, or what agents meet at
+    or hold, as in sync_point:ID (or ID, if nothing else is called so).  Times are counted from its beginning.
     """
     view: WhyView
     view, _ = asyncio.run(_ask(store, Why(subject=subject)))
@@ -94,6 +94,7 @@ def _status_object(view: StatusView) -> dict[str, Any]:
         "counts": view.counts,
         "runs": [run_object(run) for run in view.runs],
         "agents": view.agents,
+        "blocked": [waiting_object(one) for one in view.blocked],
     }
 
 
@@ -106,7 +107,7 @@ def _show_status(view: StatusView) -> None:
     if view.agents:
         click.echo()
     _show_agents(view.agents)
-    waiting = [one for run in view.runs for one in run.waiting]
+    waiting = [*(one for run in view.runs for one in run.waiting), *view.blocked]
     if waiting:
         click.echo()
     _show_waiting(waiting, view.now)

@@ -21,7 +21,7 @@ LINE_CHARS = 100
 FRAME_S = 0.25  # between two looks at the log: four pictures a second
 PAGE = 1000
 TROUBLE = {
-    "agent.fault", "agent.gone", "breaker.opened", "leader.lost", "lease.expired", "participant.lost", "result.refused",
+    "agent.fault", "agent.gone", "breaker.opened", "leader.lost", "claim.expired", "participant.lost", "result.refused",
     "run.resumed", "task.cancelled", "task.failed", "task.released",
 }  # fmt: skip
 NOTABLE = TROUBLE | set(ENDINGS) | {

@@ -16,16 +16,42 @@ from concerted.client.connection import Connection, Disconnected
 from concerted.config.loader import load
 from concerted.config.settings import Settings
 from concerted.engine.views import Viewer
-from concerted.errors import NotFound, Unreachable
+from concerted.errors import Invalid, NotFound, Unreachable
 from concerted.launch import Session, open_coordinator
-from concerted.launch.owner import database_path
+from concerted.launch.owner import database_path, is_shared
 from concerted.ports.commands import Agents, Command, Events, EventView, GetRun, Status, StatusView, Why
 from concerted.stores.ownership import owner_of
 from concerted.stores.sqlite_reader import SqliteReader
 
-__all__ = ["Sight", "existing_store", "open_reader", "open_session", "open_sight", "owner_pid", "settings_here"]
+__all__ = [
+    "Sight",
+    "existing_store",
+    "open_reader",
+    "open_session",
+    "open_sight",
+    "owner_pid",
+    "settings_here",
+    "token_here",
+]
 
 LOOK_S = 0.2  # how often a file that nobody owns is looked at for news
+
+
+class NodeSight:
+    """Looks at a shared database, as one more of its nodes: there is no owner to ask."""
+
+    is_owned = True
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def give(self, command: Command) -> Any:
+        """Return what the database says."""
+        return await self._session.give(command)
+
+    async def give_owner(self, command: Command) -> Any:
+        """Return the answer to any command."""
+        return await self._session.give(command)
 
 
 class Sight:
@@ -70,7 +96,7 @@ class Sight:
             await self._hang_up()
         if self._connection is None:
             try:
-                self._connection = await Connection.open(socket_path(self._path))
+                self._connection = await Connection.open(socket_path(self._path), token_here())
             except Unreachable:
                 return None
         return self._connection
@@ -124,12 +150,16 @@ def existing_store(url: str | None) -> Path:
 
 
 @asynccontextmanager
-async def open_sight(url: str | None) -> AsyncIterator[Sight]:
+async def open_sight(url: str | None) -> AsyncIterator[Sight | NodeSight]:
     """Open a store to look at it; nothing is written, and this process does not become its owner.
 
     Raises:
         NotFound, Invalid: as `existing_store`.
     """
+    if is_shared(url_or_default(url)):
+        async with open_session(url) as session:
+            yield NodeSight(session)
+        return
     sight = Sight(existing_store(url))
     try:
         yield sight
@@ -144,6 +174,9 @@ async def open_reader(url: str | None) -> AsyncIterator[SqliteReader]:
     Raises:
         NotFound, Invalid: as `existing_store`.
     """
+    wanted = url_or_default(url)
+    if is_shared(wanted):
+        raise Invalid(f"{wanted} has no file to read; ask it through its nodes: `concerted status`, `why`, `events`")
     reader = await SqliteReader.open(existing_store(url))
     try:
         yield reader
@@ -157,9 +190,17 @@ def open_session(url: str | None) -> Session:
     Raises:
         NotFound, Invalid: as `existing_store`, or a variable that is no setting.
     """
-    existing_store(url)
+    if not is_shared(url_or_default(url)):
+        existing_store(url)
     settings = settings_here()
-    return open_coordinator(url_or_default(url), coordination=settings.coordination, store=settings.store)
+    return open_coordinator(
+        url_or_default(url), coordination=settings.coordination, store=settings.store, token=token_here()
+    )
+
+
+def token_here() -> str | None:
+    """Return the token by which the store's principals know whoever gives the commands, if there is one."""
+    return os.environ.get("CONCERTED_TOKEN") or None
 
 
 def settings_here() -> Settings:

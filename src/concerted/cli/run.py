@@ -20,7 +20,7 @@ from concerted.cli.options import json_option, prepare_folder, store_option
 from concerted.cli.output import ago
 from concerted.cli.plans import Order, read_order
 from concerted.cli.progress import Picture, Screen, follow, remember
-from concerted.cli.reach import owner_pid
+from concerted.cli.reach import owner_pid, token_here
 from concerted.cli.results import show_run
 from concerted.errors import ConcertedError, Conflict
 from concerted.launch import Session, open_coordinator
@@ -49,7 +49,9 @@ def run(plan: str, run_id: str | None, quiet: bool, store: str | None, as_json: 
     for warning in order.plan.warnings:
         show_note(f"warning: {warning}")
     prepare_folder(order.url)
-    session = open_coordinator(order.url, coordination=order.plan.coordination, store=order.plan.store)
+    session = open_coordinator(
+        order.url, coordination=order.plan.coordination, store=order.plan.store, token=token_here()
+    )
     try:
         view = asyncio.run(interruptible(_run(session, order, quiet=quiet)))
     except Interrupted as stopped:
@@ -107,7 +109,7 @@ async def _tell(session: Session, order: Order, submitted: Submitted) -> None:
         else:
             done = sum(task.status == "done" for task in view.tasks)
             show_note(f"run {order.run} goes on: {done} of {len(view.tasks)} tasks are done")
-    if not session.is_owner:
+    if not session.is_owner and session.path is not None:
         show_note(f"process {owner_pid(session.path) or '?'} owns {session.path} and runs it")
         return
     others = [one.id for one in (await session.status()).runs if one.id != order.run and one.parent is None]

@@ -1,6 +1,6 @@
 """One connection to the owner of a store: commands out, answers back, in any order.
 
-{"hello": {"role": "client"}}                       first line
+{"hello": {"role": "client", "token": ...}}         first line
 {"id": 7, "command": {"command": "get_run", ...}}   then one line a command
 {"id": 7, "ok": ...} | {"id": 7, "error": {...}}    and one line an answer
 """
@@ -14,13 +14,13 @@ from typing import Any
 
 import msgspec
 
-from concerted.errors import Unreachable, from_wire
+from concerted.agent.wire import Frame, Hello, write_line
+from concerted.errors import ConcertedError, Unreachable, from_wire
 from concerted.ports.commands import Answer, Asked, Command
 
 __all__ = ["ANSWER_BYTES", "Connection", "Disconnected"]
 
 ANSWER_BYTES = 1 << 26  # the longest answer: 64 MiB, a page of 10,000 events
-HELLO = b'{"hello":{"role":"client"}}\n'
 
 
 class Disconnected(Exception):
@@ -28,7 +28,7 @@ class Disconnected(Exception):
 
 
 class Connection:
-    """A client's end.  `lost` is done when the owner has gone."""
+    """A client's end.  `lost` is done when the owner has gone, or has turned us away; `refusal` says why it has."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         loop = asyncio.get_running_loop()
@@ -37,11 +37,12 @@ class Connection:
         self._writer = writer
         self._open: dict[int, asyncio.Future[Answer]] = {}
         self._count = 0
+        self.refusal: ConcertedError | None = None
         self._reading = loop.create_task(self._read())
 
     @classmethod
-    async def open(cls, path: Path) -> Connection:
-        """Connect to the owner that listens at `path`.
+    async def open(cls, path: Path, token: str | None = None) -> Connection:
+        """Connect to the owner that listens at `path`; the token says who we are, where that matters.
 
         Raises:
             Unreachable: nobody listens there.
@@ -50,7 +51,7 @@ class Connection:
             reader, writer = await asyncio.open_unix_connection(str(path), limit=ANSWER_BYTES)
         except OSError as error:
             raise Unreachable(f"nobody listens at {path} ({error.strerror or error})") from error
-        writer.write(HELLO)
+        writer.write(write_line(Frame(hello=Hello(role="client", token=token))))
         return cls(reader, writer)
 
     async def give(self, command: Command) -> Any:
@@ -60,6 +61,8 @@ class Connection:
             Disconnected: the owner has gone; give it again to the next one.
             ConcertedError: what the command raised.
         """
+        if self.refusal is not None:
+            raise self.refusal
         if self.lost.done():
             raise Disconnected("the owner of the store has gone")
         self._count += 1
@@ -90,6 +93,9 @@ class Connection:
         try:
             while line := await self._reader.readline():
                 answer = msgspec.json.decode(line, type=Answer)
+                if answer.id == 0 and answer.error is not None:  # the answer to the hello
+                    self.refusal = from_wire(answer.error)
+                    break
                 waiting = self._open.get(answer.id)
                 if waiting is not None and not waiting.done():
                     waiting.set_result(answer)
@@ -99,9 +105,11 @@ class Connection:
             self._end()
 
     def _end(self) -> None:
-        error = Disconnected("the owner of the store has gone")
+        error = self.refusal or Disconnected("the owner of the store has gone")
         for waiting in self._open.values():
             if not waiting.done():
                 waiting.set_exception(error)
         if not self.lost.done():
             self.lost.set_result(None)
+        if self.refusal is not None:
+            self._writer.close()

@@ -14,6 +14,7 @@ from concerted.config.graph import find_cycles
 from concerted.config.placeholders import Placeholder, parse
 from concerted.config.problems import Problems, similar, suggest
 from concerted.config.settings import Strategies
+from concerted.config.sync_checks import check_sync
 from concerted.values import NAME_BYTES, is_name
 
 __all__ = ["AUTO", "check", "settings_among", "warn"]
@@ -36,6 +37,7 @@ def check(draft: Draft, strategy: str, strategies: Collection[str], problems: Pr
         problems.add(*draft.at(*steps), f"there is no strategy {strategy!r}{suggest(strategy, known)}")
     _check_agents(draft, problems)
     _check_tasks(draft, problems)
+    check_sync(draft, problems)
     _check_placeholders(draft, problems)
 
 
@@ -171,7 +173,7 @@ def _check_tasks(draft: Draft, problems: Problems) -> None:
         _check_after(draft, i, entry, ids, problems)
         if agents_known and entry.agent is not None and entry.agent not in agents:
             problems.add(*draft.at("tasks", i, "agent"), _no_agent(entry.agent, draft, agents))
-    for cycle in find_cycles({one: draft.tasks[i].waits_for() for one, i in seen.items()}):
+    for cycle in find_cycles({one: draft.tasks[i].comes_after() for one, i in seen.items()}):
         circle = " -> ".join([*cycle, cycle[0]])
         problems.add(*draft.at("tasks", seen[cycle[0]], "after"), f"tasks wait for each other in a circle: {circle}")
 
@@ -240,7 +242,7 @@ def _possible(entry: AgentEntry, tasks: Iterable[TaskEntry]) -> list[str]:
 
 
 def _fills(one: Placeholder, task: TaskEntry) -> bool:
-    return one.name in task.payload if one.source == "payload" else one.name in task.waits_for()
+    return one.name in task.payload if one.source == "payload" else one.name in task.comes_after()
 
 
 def _some(ids: list[str]) -> str:

@@ -13,7 +13,7 @@ from concerted.config.document import ListNode, MapNode, Node, ScalarNode, find,
 from concerted.config.durations import Duration
 from concerted.config.problems import Place
 
-__all__ = ["MAX_AGENTS", "MAX_TASKS", "AgentEntry", "Draft", "ObjectiveEntry", "TaskEntry"]
+__all__ = ["MAX_AGENTS", "MAX_TASKS", "AgentEntry", "Draft", "ObjectiveEntry", "SyncEntry", "TaskEntry"]
 
 MAX_AGENTS = 100_000  # in one plan, counting what each `count` stands for
 MAX_TASKS = 100_000  # in one plan
@@ -59,10 +59,35 @@ class TaskEntry(msgspec.Struct, frozen=True, kw_only=True):
     after: str | tuple[str, ...] = ()
     agent: str | None = None
     mandatory: bool = True
+    arrives_at: str | tuple[str, ...] = ()
+    waits_for: str | tuple[str, ...] = ()
 
-    def waits_for(self) -> tuple[str, ...]:
+    def comes_after(self) -> tuple[str, ...]:
         """Return the tasks in `after`, each once."""
-        return (self.after,) if isinstance(self.after, str) else tuple(dict.fromkeys(self.after))
+        return _several(self.after)
+
+    def meets_at(self) -> tuple[str, ...]:
+        """Return the sync points in `arrives_at`, each once."""
+        return _several(self.arrives_at)
+
+    def held_up_by(self) -> tuple[str, ...]:
+        """Return the sync points in `waits_for`, each once."""
+        return _several(self.waits_for)
+
+
+class SyncEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One item of `sync:` as it is written."""
+
+    id: str
+    participants: tuple[str, ...] = ()
+    condition: str | int = "all"
+    deadline: Duration | None = None
+    description: str = ""
+    shared: bool = False
+
+    def count(self) -> int | None:
+        """Return the number of arrivals that is the condition, None if it is another."""
+        return int(self.condition) if str(self.condition).isdigit() else None
 
 
 class ObjectiveEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,7 +104,7 @@ class ObjectiveEntry(msgspec.Struct, frozen=True, kw_only=True):
 class Draft:
     """What could be read of a plan.
 
-    agents, tasks: entries by their place in the file's lists, without those that have no readable id
+    agents, tasks, sync: entries by their place in the file's lists, without those that have no readable id
     and without fields that do not fit.  words: the `run:` lines that could be split, by the place of their agent.
     """
 
@@ -87,6 +112,7 @@ class Draft:
     name: str | None
     agents: Mapping[int, AgentEntry]
     tasks: Mapping[int, TaskEntry]
+    sync: Mapping[int, SyncEntry]
     objective: ObjectiveEntry
     words: Mapping[int, tuple[str, ...]]
 
@@ -112,3 +138,13 @@ class Draft:
         """Return every key of any task's payload, in order."""
         payloads = (look(self.root, "tasks", i, "payload") for i in range(self.written("tasks")))
         return {key: None for node in payloads if isinstance(node, MapNode) for key in node.items}
+
+    def sync_ids(self) -> dict[str, None]:
+        """Return every id of a sync point that can be made out, in order."""
+        named = (look(self.root, "sync", i, "id") for i in range(self.written("sync")))
+        return {node.text: None for node in named if isinstance(node, ScalarNode)}
+
+
+def _several(given: str | tuple[str, ...]) -> tuple[str, ...]:
+    """Return one or more names as written, each once."""
+    return (given,) if isinstance(given, str) else tuple(dict.fromkeys(given))

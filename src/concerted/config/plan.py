@@ -14,11 +14,11 @@ import msgspec
 from concerted.config.checks import AUTO, check, settings_among, warn
 from concerted.config.conversion import BAD, Conversion, items_of
 from concerted.config.document import MapNode, Node, ScalarNode, compose, find, look
-from concerted.config.draft import AgentEntry, Draft, ObjectiveEntry, TaskEntry
+from concerted.config.draft import AgentEntry, Draft, ObjectiveEntry, SyncEntry, TaskEntry
 from concerted.config.loader import origins, overlay, put
 from concerted.config.problems import Problems
 from concerted.config.settings import Coordination, Settings, StoreSettings
-from concerted.values import AgentId, Objective, Profile, Task, TaskId
+from concerted.values import AgentId, Meeting, Objective, Profile, Task, TaskId
 
 __all__ = ["AgentSpec", "Plan", "load_plan"]
 
@@ -66,6 +66,7 @@ class _PlanFile(msgspec.Struct, frozen=True, kw_only=True):
     agents: tuple[AgentEntry, ...]
     objective: ObjectiveEntry = ObjectiveEntry()
     tasks: tuple[TaskEntry, ...] = ()
+    sync: tuple[SyncEntry, ...] = ()
     strategy: Any = AUTO
     coordination: Coordination = Coordination()
     store: StoreSettings = StoreSettings()
@@ -93,6 +94,7 @@ def load_plan(
         name=values.get("plan"),
         agents=_good(values.get("agents", ())),
         tasks=_good(values.get("tasks", ())),
+        sync=_good(values.get("sync", ())),
         objective=values.get("objective", ObjectiveEntry()),
         words=_words(root, _good(values.get("agents", ())), problems),
     )
@@ -200,11 +202,28 @@ def _objective(draft: Draft) -> Objective:
             priority=entry.priority,
             deadline_s=entry.deadline,
             retries=entry.retries,
-            after=tuple(TaskId(one) for one in entry.waits_for()),
+            after=tuple(TaskId(one) for one in entry.comes_after()),
             agent=None if entry.agent is None else AgentId(entry.agent),
             mandatory=entry.mandatory,
+            arrives_at=entry.meets_at(),
+            waits_for=entry.held_up_by(),
         )
         for entry in draft.tasks.values()
     )
     wanted = draft.objective
-    return Objective(description=wanted.description, tasks=tasks, decompose=wanted.decompose, data=wanted.data)
+    return Objective(
+        description=wanted.description, tasks=tasks, decompose=wanted.decompose, data=wanted.data,
+        sync=tuple(_meeting(entry, tasks) for entry in draft.sync.values()),
+    )  # fmt: skip
+
+
+def _meeting(entry: SyncEntry, tasks: tuple[Task, ...]) -> Meeting:
+    arriving = tuple(AgentId(task.id) for task in tasks if entry.id in task.arrives_at)
+    return Meeting(
+        id=entry.id,
+        participants=tuple(AgentId(name) for name in entry.participants) or arriving,
+        condition=entry.condition if entry.count() is None else entry.count() or 0,
+        deadline_s=entry.deadline,
+        description=entry.description,
+        shared=entry.shared,
+    )

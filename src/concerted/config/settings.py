@@ -28,6 +28,7 @@ __all__ = [
     "ContractNet",
     "Coordination",
     "Criteria",
+    "Inbox",
     "LeaderFollower",
     "ManagerSettings",
     "Monitoring",
@@ -209,6 +210,21 @@ class Synchronization(msgspec.Struct, frozen=True, kw_only=True):
     barrier_timeout: Annotated[Duration, _key("duration", "How long a barrier waits when it names no timeout")] = 300.0
 
 
+class Inbox(msgspec.Struct, frozen=True, kw_only=True):
+    """The inboxes of agents, and receipts."""
+
+    acknowledge_within: Annotated[
+        Duration, _key("duration", "How soon a message that requires it must be acknowledged, if it does not say")
+    ] = 60.0
+    redeliveries: Annotated[
+        int, _key("times", "How often such a message is delivered anew before somebody else is told", ge=0)
+    ] = 3
+    retention: Annotated[
+        Duration, _key("duration", "How long a message is kept after it was acknowledged, or fetched for good")
+    ] = 7 * 24 * 3600.0
+    max_messages: Annotated[int, _key("messages", "The most messages in one inbox; one more is refused", ge=1)] = 10_000
+
+
 class Coalition(msgspec.Struct, frozen=True, kw_only=True):
     """The forming of coalitions."""
 
@@ -234,6 +250,7 @@ class Coordination(msgspec.Struct, frozen=True, kw_only=True):
     manager: ManagerSettings = ManagerSettings()
     strategies: Strategies = Strategies()
     synchronization: Synchronization = Synchronization()
+    inbox: Inbox = Inbox()
     coalition: Coalition = Coalition()
     monitoring: Monitoring = Monitoring()
 

@@ -14,12 +14,14 @@ from typing import Any
 import msgspec
 
 from concerted.engine.coordinator import Coordinator
+from concerted.engine.listing import list_primitives
 from concerted.engine.performer import child_ended
 from concerted.engine.permissions import Principal, require
 from concerted.engine.views import UNFINISHED, Viewer
-from concerted.errors import ConcertedError, Conflict, Invalid, NotFound, WrongPhase
+from concerted.errors import ConcertedError, Conflict, Invalid, NotAllowed, NotFound, WrongPhase
 from concerted.kinds import run_stream
 from concerted.messages import decode_request
+from concerted.ports.access import AddPrincipal, Principals, PrincipalView, RevokePrincipal
 from concerted.ports.commands import (
     Agents,
     AgentView,
@@ -46,6 +48,9 @@ from concerted.ports.commands import (
     WhyView,
     decode_command,
 )
+from concerted.ports.looking import ListPrimitives
+from concerted.ports.mail import MailCommand
+from concerted.ports.primitive import Ask
 from concerted.ports.store import Row as LogRow
 from concerted.ports.store import RunRecord, Write
 from concerted.runs.instance import Charter, Input
@@ -62,8 +67,19 @@ async def serve(of: Coordinator, command: Command, principal: Principal) -> Any:
     Raises:
         NotAllowed: the principal's role is too low.  Others as the command's own documentation says.
     """
-    require(principal, type(command).role, str(command.__struct_config__.tag))
-    return await HANDLERS[type(command)](of, command)
+    name = str(command.__struct_config__.tag)
+    try:
+        of.access.check(principal)
+        require(principal, type(command).role, name)
+        if isinstance(command, Ask):
+            return await of.primitives.serve(command, principal)
+        if isinstance(command, MailCommand):
+            return await of.inboxes.serve(command, principal)
+        return await HANDLERS[type(command)](of, command)
+    except NotAllowed as error:
+        with contextlib.suppress(ConcertedError):  # what is refused is refused, also if that cannot be written
+            await of.access.refused(principal, name, error)
+        raise
 
 
 async def serve_line(of: Coordinator, line: bytes, principal: Principal) -> bytes:
@@ -183,7 +199,7 @@ def _essence(asked: Charter | Submit) -> str:
 
 async def _get_run(of: Coordinator, command: GetRun) -> RunView:
     if command.wait_s > 0:
-        await of.ended(command.id, min(command.wait_s, MAX_WAIT_S))
+        await of.endings.wait(command.id, min(command.wait_s, MAX_WAIT_S))
     return await _viewer(of).run(command.id, brief=command.brief)
 
 
@@ -219,9 +235,11 @@ async def _cancel(of: Coordinator, command: Cancel) -> RunView:
     if known is not None and known.status == "parked":
         await _end_parked(of, known, command)
         return await _viewer(of).run(command.id)
+    data = encode({"by": command.by, "reason": command.reason})
+    if await of.tail.post(command.id, Input("cancel.requested", of.clock.now(), data=data)):
+        return await _viewer(of).run(command.id)
     with contextlib.suppress(WrongPhase):  # it has ended meanwhile
         active = await of.sleepers.reach(command.id)
-        data = encode({"by": command.by, "reason": command.reason})
         inputs = () if active.called_off else (Input("cancel.requested", of.clock.now(), data=data),)
         await of.rounds.written(active, *inputs)
     return await _viewer(of).run(command.id)
@@ -261,14 +279,17 @@ async def _resume(of: Coordinator, command: Resume) -> RunView:
 async def _signal(of: Coordinator, command: Signal) -> None:
     if not is_name(command.request_id):
         raise Invalid(f"{command.request_id!r} cannot be a request id: 1..200 printable bytes, no outer spaces")
+    data = encode({"name": command.name, "payload": command.payload})
+    given = Input("signal.received", of.clock.now(), ref=command.request_id, data=data)
+    if await of.tail.post(command.id, given):
+        return
     active = await of.sleepers.reach(command.id)
     instance = active.instance
-    waiting = any(given.ref == command.request_id for given in active.inbox if given.kind == "signal.received")
+    waiting = any(one.ref == given.ref for one in active.inbox if one.kind == given.kind)
     if command.request_id in instance.seen_signals or waiting:
         await of.rounds.written(active)  # the first may still be on its way to the disk
         return
-    data = encode({"name": command.name, "payload": command.payload})
-    await of.rounds.written(active, Input("signal.received", of.clock.now(), ref=command.request_id, data=data))
+    await of.rounds.written(active, given)
 
 
 async def _ask(of: Coordinator, command: AskAgent) -> dict[str, Any]:
@@ -286,6 +307,10 @@ async def _register(of: Coordinator, command: Register) -> list[AgentView]:
 
 async def _login(of: Coordinator, _: Login) -> dict[str, Any]:
     return {"node": of.world.node, "url": of.store.url}
+
+
+async def _principals(of: Coordinator, command: Principals) -> list[PrincipalView]:
+    return of.access.views(command)
 
 
 async def _archive(of: Coordinator, command: Archive) -> dict[str, Any]:
@@ -317,4 +342,8 @@ HANDLERS: dict[type[Command], Callable[[Coordinator, Any], Awaitable[Any]]] = {
     Login: _login,
     Archive: _archive,
     Rebuild: _rebuild,
+    AddPrincipal: lambda of, command: of.access.add(command),
+    RevokePrincipal: lambda of, command: of.access.revoke(command),
+    Principals: _principals,
+    ListPrimitives: list_primitives,
 }

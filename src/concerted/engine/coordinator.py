@@ -9,36 +9,46 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from concerted.config.plan import AgentSpec
 from concerted.config.settings import Coordination
+from concerted.engine.access import Access
+from concerted.engine.actions import Action, Actions
 from concerted.engine.active import Active
 from concerted.engine.asking import Asker
 from concerted.engine.attic import Attic
 from concerted.engine.carriage import Carriage
+from concerted.engine.endings_awaited import EndingsAwaited
 from concerted.engine.health import Health
+from concerted.engine.inboxes import Inboxes
 from concerted.engine.late import Latecomers
+from concerted.engine.mail import Mail
 from concerted.engine.outbox import Outbox
 from concerted.engine.participants import Participants
 from concerted.engine.performer import Performer, child_ended, key_of, unreachable
+from concerted.engine.primitives import Primitives
 from concerted.engine.roster import Roster
 from concerted.engine.rounds import Rounds
 from concerted.engine.sleepers import Sleepers
 from concerted.engine.slots import Slots
+from concerted.engine.tail import Tail
 from concerted.engine.takeover import hear_of_children, revive, take_over
 from concerted.engine.watchdog import BlackBox, Watchdog
 from concerted.errors import ConcertedError, NotFound, WrongPhase
 from concerted.ports.clock import Clock
 from concerted.ports.link import Link
 from concerted.ports.store import RunRecord, Store
+from concerted.primitives.host import Host
 from concerted.runs.instance import Charter, Coordinate, Input, Instance
 from concerted.values import Instant, Outcome, RunId, encode
 
 __all__ = ["Coordinator", "World"]
+
+CLOSED = "this coordinator is closed; open another"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +57,8 @@ class World:
 
     strategies: name -> its `coordinate`; raises NotFound.  open_link: makes the link that a spec
     describes.  black_box: where the executing run is noted.  threads: whether work may use threads
-    (the simulator says no).  archive_after_s: when an ended run's stream is moved into a file of its own.
+    (the simulator says no).  actions: what the coordinator does for barriers, by name.  archive_after_s: when an
+    ended run's stream is moved into a file of its own.
     """
 
     store: Store
@@ -59,6 +70,7 @@ class World:
     black_box: Path | None = None
     threads: bool = True
     archive_after_s: float | None = None
+    actions: Mapping[str, Action] = field(default_factory=dict)
 
 
 class Coordinator:
@@ -87,10 +99,16 @@ class Coordinator:
         self.participants = Participants(self)
         self.sleepers = Sleepers(self)
         self.latecomers = Latecomers(self)
+        self.access = Access(self)
+        self.mail = Mail(self)
+        self.inboxes = Inboxes(self, self.mail)
+        self.actions = Actions(self)
+        self.primitives = Primitives(self, self._host())
+        self.tail = Tail(self)
         self.slots = Slots(world.config.manager, self._start)
         self.foreign: dict[RunId, str] = {}  # unfinished runs whose strategy this process does not have, and why
-        self._waiters: dict[RunId, list[asyncio.Future[None]]] = {}
-        self._errands: set[asyncio.Task[None]] = set()
+        self.endings = EndingsAwaited(self)
+        self._errands: set[asyncio.Task[Any]] = set()
         self._tick: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -101,12 +119,30 @@ class Coordinator:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    def _host(self) -> Host:
+        return Host(
+            self.store,
+            self.clock,
+            mail=self.mail,
+            failed=self._store_failed,
+            news=self.rounds.news.tell,
+            happened=self.actions.happened,
+        )
+
+    def _store_failed(self, error: ConcertedError) -> None:
+        self.rounds.stop(error)
+        self.give_up(error)
+
     async def start(self) -> None:
         """Take over what is unfinished and begin."""
         if self.world.threads:
             self.watchdog.start()
+        await self.access.open()
         await take_over(self)
         await self.attic.open()
+        await self.primitives.host.shelf.arm()
+        await self.mail.open()
+        await self.tail.open()
         self._look_round()
 
     async def close(self, reason: str = "the coordinator is closing") -> None:
@@ -115,19 +151,23 @@ class Coordinator:
             return
         self._closed = True
         if not self.rounds.stopped:
+            await self.primitives.host.quiet()
             await self.rounds.quiet()
         self._stop()
-        self._refuse_waiters(WrongPhase("this coordinator is closed; open another"))
+        self.endings.refuse(WrongPhase(CLOSED))
         await self.roster.close(reason)
         await self.store.close()
 
-    def _stop(self) -> None:
+    def _stop(self, error: ConcertedError | None = None) -> None:
         if self._tick is not None:
             self._tick.cancel()
         self.sleepers.stop()
         for errand in self._errands:
             errand.cancel()
         self.rounds.stop()
+        self.primitives.host.stop(error or WrongPhase(CLOSED))
+        self.mail.stop()
+        self.tail.stop()
         self.outbox.stop()
         self.performer.stop()
         self.watchdog.stop()
@@ -135,15 +175,8 @@ class Coordinator:
     def give_up(self, error: ConcertedError) -> None:
         """Go on with nothing: the outcome of a commit is unknown.  Whoever waits is told what to do."""
         self.failed = unreachable(error)
-        self._stop()
-        self._refuse_waiters(self.failed)
-
-    def _refuse_waiters(self, error: ConcertedError) -> None:
-        for waiters in self._waiters.values():
-            for waiter in waiters:
-                if not waiter.done():
-                    waiter.set_exception(error)
-        self._waiters.clear()
+        self._stop(self.failed)
+        self.endings.refuse(self.failed)
 
     # runs
 
@@ -187,7 +220,7 @@ class Coordinator:
         self.latecomers.run_ended(active)
         if instance.ending is not None and instance.ending.status != "parked":
             self.attic.run_ended(active.id, instance.now)
-        self._wake_waiters(active.id)
+        self.endings.tell(active.id)
         ending, parent = instance.ending, instance.charter.parent
         if parent is not None and ending is not None and ending.status != "parked":
             data = child_ended(active.id, ending.status, ending.data.get("outcome"), ending.data.get("error"))
@@ -201,7 +234,7 @@ class Coordinator:
     def run_over(self, run: RunId) -> None:
         """Tell whoever waits for a run that was ended from outside."""
         self.attic.run_ended(run, self.clock.now())
-        self._wake_waiters(run)
+        self.endings.tell(run)
 
     async def unpark(self, run: RunId) -> None:
         """Replay a run that was parked and let it go on."""
@@ -216,28 +249,12 @@ class Coordinator:
         for call in active.instance.calls.values():
             self.outbox.close(key_of(active.id, call))
         self.slots.leave(active)
-        self._wake_waiters(active.id)
+        self.endings.tell(active.id)
 
-    def _wake_waiters(self, run: RunId) -> None:
-        for waiter in self._waiters.pop(run, []):
-            if not waiter.done():
-                waiter.set_result(None)
-
-    async def ended(self, run: RunId, wait_s: float) -> bool:
-        """Wait at most `wait_s` for a run to leave this coordinator's hands (ended, parked or taken over)."""
-        if run not in self.rounds.live and run not in self.sleepers.dormant:
-            return True
-        self.check()
-        waiter: asyncio.Future[None] = self.loop.create_future()
-        self._waiters.setdefault(run, []).append(waiter)
-        try:
-            await asyncio.wait_for(waiter, wait_s)
-        except TimeoutError:
-            return False
-        finally:
-            if waiter in self._waiters.get(run, []):
-                self._waiters[run].remove(waiter)
-        return True
+    def run_left(self, run: RunId) -> None:
+        """Tell whoever waits here for a run that another process has ended."""
+        if run not in self.rounds.live:
+            self.endings.tell(run)
 
     # housekeeping
 
@@ -250,15 +267,15 @@ class Coordinator:
         if self.failed is not None:
             raise self.failed
         if self._closed:
-            raise WrongPhase("this coordinator is closed; open another")
+            raise WrongPhase(CLOSED)
 
-    def errand(self, work: Coroutine[Any, Any, None]) -> None:
+    def errand(self, work: Coroutine[Any, Any, object]) -> None:
         """Run a small coroutine beside everything else; it is cancelled when the coordinator stops."""
         task = self.loop.create_task(work)
         self._errands.add(task)
         task.add_done_callback(self._errand_over)
 
-    def _errand_over(self, task: asyncio.Task[None]) -> None:
+    def _errand_over(self, task: asyncio.Task[Any]) -> None:
         self._errands.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, ConcertedError):  # else whoever must know of it has been told
@@ -275,8 +292,11 @@ class Coordinator:
         if not await self.store.beat(self.world.node, 3 * interval):
             self.give_up(ConcertedError("this node's lease was lost; its runs have been adopted elsewhere"))
             return
+        if self.store.shared:
+            await take_over(self)  # what the nodes that are gone have left
         await self.sleepers.evict_idle()
         await self.attic.sweep()
+        await self.mail.sweep()
 
 
 def _unknown(error: NotFound) -> Coordinate:

@@ -21,13 +21,14 @@ class Participants:
         self._of = coordinator
 
     def joined(self, profile: Profile) -> None:
-        """Tell the runs that are open to everybody, and those that have lost this agent.
+        """Tell the runs that are open to everybody, and those that have lost this agent; and the primitives.
 
         The run of a plan is open to agents that come by themselves, not to those that another plan has started.
         """
         for active in list(self._of.rounds.live.values()):
             if self._may_join(active, profile.id):
                 self.invite(active, profile)
+        self._of.primitives.found(profile.id)
 
     def catch_up(self, active: Active) -> None:
         """Tell a run that has slept who of its agents was lost or has changed, and who has joined."""
@@ -74,6 +75,7 @@ class Participants:
                 told.add(active.id)
                 self._tell(active, "lost", agent, {"reason": reason})
         self._of.outbox.agent_lost(agent, reason, told)
+        self._of.primitives.lost(agent, reason)
 
 
 def _takes_part(active: Active, agent: AgentId) -> bool:

@@ -8,16 +8,28 @@ from __future__ import annotations
 import asyncio
 import inspect
 import traceback
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from concerted.engine.active import Active
 from concerted.engine.outbox import Sent
+from concerted.engine.permissions import Principal
 from concerted.errors import ConcertedError, Unreachable
 from concerted.messages import Envelope, GetCapabilities, Reply, request_type
-from concerted.runs.calls import Call, Close, Effect, Inform, Parcel, Send, StartChild, StartWork, StopChild
+from concerted.runs.calls import (
+    Call,
+    Close,
+    Effect,
+    Inform,
+    Parcel,
+    Send,
+    StartChild,
+    StartMeeting,
+    StartWork,
+    StopChild,
+)
 from concerted.runs.facts import printable
 from concerted.runs.instance import Charter, Input
 from concerted.values import AgentId, Outcome, RunId, encode
@@ -28,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["Performer", "child_ended", "key_of", "parse_key", "unreachable"]
 
 CAPABILITIES = request_type(GetCapabilities())
+MEETING_S = 10.0  # how often it is seen whether a run still waits for a meeting
 
 
 def key_of(run: RunId, call: Call) -> str:
@@ -90,7 +103,9 @@ class Performer:
                     case Close():
                         self._close(active, effect)
                     case StartWork():
-                        self._start(active, effect)
+                        self._start(self._work(active, effect))
+                    case StartMeeting():
+                        self._start(self._meet(active, effect))
                     case StopChild(run, reason):
                         self._of.stop_child(run, reason)
                     case StartChild():
@@ -153,7 +168,7 @@ class Performer:
         def expired() -> None:
             data = encode({"task": call.task, "epoch": call.epoch})
             now = self._of.clock.now()
-            self._of.rounds.post(active, Input("lease.expired", now, call.agent, str(call.number), data))
+            self._of.rounds.post(active, Input("claim.expired", now, call.agent, str(call.number), data))
 
         return Sent(envelope, take, lease_s=call.lease_s, expired=expired)
 
@@ -176,8 +191,8 @@ class Performer:
 
     # the process's own work
 
-    def _start(self, active: Active, effect: StartWork) -> None:
-        task = asyncio.get_running_loop().create_task(self._work(active, effect))
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._works.add(task)
         task.add_done_callback(self._works.discard)
 
@@ -195,10 +210,27 @@ class Performer:
             trace = "".join(traceback.format_exception(error))[-4000:]
             told = printable(f"{type(error).__name__}: {error}")
             data = encode({"name": effect.name, "error": told, "traceback": printable(trace)})
+        self._record(active, effect.number, data)
+
+    async def _meet(self, active: Active, effect: StartMeeting) -> None:
+        """Give the commands of a meeting for the run, which acts as itself; wait as long as the run does."""
+        acting = Principal(active.id, "operator")
+        try:
+            for ask in effect.asks:
+                result = await self._of.primitives.serve(ask, acting)
+            while result.pending:
+                if effect.number not in active.instance.works:
+                    return  # the run no longer waits for it
+                again = msgspec.structs.replace(effect.asks[-1], wait_s=MEETING_S)
+                result = await self._of.primitives.serve(again, acting)
+            data = encode({"name": effect.name, "value": result})
+        except ConcertedError as error:
+            data = encode({"name": effect.name, "refused": error.to_wire()})
+        self._record(active, effect.number, data)
+
+    def _record(self, active: Active, number: int, data: bytes) -> None:
         if self._of.rounds.live.get(active.id) is active:
-            self._of.rounds.post(
-                active, Input("effect.recorded", self._of.clock.now(), ref=str(effect.number), data=data)
-            )
+            self._of.rounds.post(active, Input("effect.recorded", self._of.clock.now(), ref=str(number), data=data))
 
     def stop(self) -> None:
         """Let go of what is still working."""

@@ -124,14 +124,14 @@ class Rounds:
         """Write rows beside the rounds; `of` is the run that they belong to, if they belong to one."""
         await self.append(Write(rows=rows) if of is None else Write(rows=rows, run=of.id, epoch=of.epoch))
 
-    async def append(self, write: Write) -> None:
-        """Write beside the rounds, and wake whoever follows the log.
+    async def append(self, write: Write) -> bool:
+        """Write beside the rounds, and wake whoever follows the log; False says that it was refused as overtaken.
 
         Raises:
             Unreachable: the store failed; everything is given up.  Invalid: it cannot be kept; nothing was done.
         """
         if self.stopped:
-            return
+            return False
         try:
             (answer,) = await self._store.append([write])
         except Invalid:
@@ -142,6 +142,7 @@ class Rounds:
             raise
         if isinstance(answer, int):
             self.news.tell(answer)
+        return isinstance(answer, int)
 
     async def quiet(self) -> None:
         """Wait until nothing is being written."""

@@ -42,7 +42,7 @@ async def take_over(of: Coordinator) -> None:
     cannot be replayed, or has taken the process down too often, is parked with the reason.
     """
     records = await of.store.adopt(of.world.node, of.clock.now())
-    of.rounds.news.last_seq = await of.store.last_seq()
+    of.rounds.news.last_seq = max(of.rounds.news.last_seq, await of.store.last_seq())
     wanted: dict[AgentId, None] = {}
     revived = []
     for record in records:
@@ -62,6 +62,8 @@ async def take_over(of: Coordinator) -> None:
         of.rounds.touch(active)
     await hear_of_children(of, revived)
     await _call_off_orphans(of, revived)
+    for active in revived:
+        await of.tail.catch_up(active.id)
 
 
 async def revive(of: Coordinator, record: RunRecord, *, adopted: bool = False) -> Active:

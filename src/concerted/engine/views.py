@@ -12,9 +12,13 @@ import msgspec
 
 from concerted.errors import Invalid, NotFound
 from concerted.kinds import agent_stream, run_stream
+from concerted.machine import Look
 from concerted.ports.commands import AgentView, Events, EventView, RunView, StatusView, Waiting, WhyView
-from concerted.ports.store import AgentRecord, Entry, RunRecord, TaskRecord, View
+from concerted.ports.store import AgentRecord, Entry, PrimitiveRecord, RunRecord, TaskRecord, View
+from concerted.primitives.fold import read_state
+from concerted.primitives.table import machine_of
 from concerted.story.chain import read_story
+from concerted.story.primitives import OPEN, about_primitive, is_blocked, record_waits
 from concerted.story.sentences import about_agent
 from concerted.values import AgentId, Instant, Metrics, Outcome, Profile, RunId, TaskResult
 
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["ReadStore", "Viewer", "event_view"]
 
 PAGE = 10_000
+LINES = 200  # of a primitive's history before its folded state
+BLOCKED = 100  # primitives, and callers, that one status shows
 UNFINISHED = ("queued", "initializing", "active", "parked")
 
 
@@ -87,6 +93,7 @@ class Viewer:
             runs=tuple(runs),
             agents=tuple(agents),
             counts=dict(sorted(counts.items())),
+            blocked=await self._blocked(),
             now=self._now(),
         )
 
@@ -112,7 +119,43 @@ class Viewer:
         agent = await self._store.get(AgentRecord, subject)
         if agent is not None:
             return await self._why_agent(AgentId(subject))
+        primitive = await self._primitive(subject)
+        if primitive is not None:
+            return await self._why_primitive(primitive)
         return await self._why_task(subject)
+
+    # primitives
+
+    async def _primitive(self, subject: str) -> PrimitiveRecord | None:
+        found = await self._store.get(PrimitiveRecord, subject)
+        named = [found] if found else await self._store.find(PrimitiveRecord, {"id": subject}, limit=20)
+        if len(named) > 1:
+            streams = ", ".join(record.stream for record in named)
+            raise Invalid(f"{len(named)} primitives are called {subject!r}; say which: {streams}")
+        return named[0] if named else None
+
+    async def _why_primitive(self, record: PrimitiveRecord) -> WhyView:
+        entries = await self._store.stream(record.stream, after=max(0, record.folded - LINES), limit=PAGE)
+        waiting: list[Waiting] = []
+        if is_blocked(record):
+            machine = machine_of(record.kind)
+            state, _, _ = await read_state(self._store, machine, record.stream)
+            told = machine.answer(state, Look(), self._now())
+            missing, gone = getattr(told, "missing", ()), getattr(told, "lost_agents", ()) or getattr(told, "lost", ())
+            waiting.append(record_waits(record, missing, gone))
+        return WhyView(
+            subject=record.stream, lines=about_primitive(entries), waiting=(*waiting, *self._callers(record.stream))
+        )
+
+    def _callers(self, stream: str | None = None) -> list[Waiting]:
+        """Return who waits at primitives now, as far as this process knows."""
+        views = [] if self._of is None else self._of.primitives.waits.views()
+        return [view for view in views if stream is None or view.subject.endswith(f" at {stream}")]
+
+    async def _blocked(self) -> tuple[Waiting, ...]:
+        records = await self._store.find(PrimitiveRecord, {"status": OPEN}, limit=BLOCKED)
+        waiting = [record_waits(record) for record in records if is_blocked(record)]
+        return (*waiting, *self._callers()[:BLOCKED])
 
     async def _why_task(self, subject: str) -> WhyView:
         run, _, task = subject.rpartition(":")
@@ -139,6 +182,8 @@ class Viewer:
             waiting += [each for each in found if agent in each.unblocked_by.split(", ")]
         held = await self._store.find(TaskRecord, {"agent": agent, "status": "running"}, limit=100)
         lines += [f"holds {task.run}:{task.id} under claim {task.epoch}" for task in held]
+        if self._of is not None:
+            waiting += self._of.primitives.waits.views(agent)
         return WhyView(subject=agent, lines=tuple(lines), waiting=tuple(waiting))
 
     async def _waiting(self, record: RunRecord, agent: AgentId | None = None) -> tuple[Waiting, ...]:

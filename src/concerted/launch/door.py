@@ -1,7 +1,8 @@
 """The door: the owner's unix socket, through which other processes give commands and agents come in.
 
 The first line says who it is: a client, whose further lines are commands, or an agent, which is handed
-to a socket link.  The socket's mode is 0600: whoever may open it owns the store's file as well.
+to a socket link.  The socket's mode is 0600: whoever may open it owns the store's file as well.  Where the
+store has principals, the token in the hello says which of them it is.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from pathlib import Path
 from concerted.agent.wire import Hello, Notice, read_frame, write_line
 from concerted.engine.commands import serve_line
 from concerted.engine.coordinator import Coordinator
-from concerted.engine.permissions import LOCAL
+from concerted.engine.permissions import Principal, acting_as, require
 from concerted.errors import ConcertedError, Invalid
 from concerted.links.socket import SocketLink
+from concerted.ports.commands import Answer
 
 __all__ = ["Door"]
 
@@ -62,38 +64,55 @@ class Door:
         task.add_done_callback(self._visits.discard)
 
     async def _visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        handed_over = False
+        handed_over, is_client = False, False
         try:
             line = await asyncio.wait_for(reader.readline(), HELLO_S)
             hello = read_frame(line).hello
+            is_client = hello is not None and hello.role == "client"
             if hello is not None and hello.role == "agent":
                 handed_over = await self._agent(hello, reader, writer)
             elif hello is not None and hello.role == "client":
-                await self._client(reader, writer)
+                await self._client(self._of.access.authenticate(hello.token), reader, writer)
             else:
                 raise Invalid("the first line must be a hello of a client or an agent")
         except ConcertedError as error:
-            writer.write(write_line(Notice(error=error.to_wire())))
+            turned_away = Answer(0, error=error.to_wire()) if is_client else Notice(error=error.to_wire())
+            await self._turn_away(turned_away, reader, writer)
         except (OSError, ValueError, TimeoutError):
             pass  # it hung up, or never said who it was
         finally:
             if not handed_over:
                 writer.close()
 
+    async def _turn_away(
+        self, why: Answer | Notice, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:  # fmt: skip
+        """Say why, and let the other side hang up: if we did, what it is writing would cost it our word."""
+        with contextlib.suppress(OSError, TimeoutError):
+            writer.write(write_line(why))
+            async with asyncio.timeout(HELLO_S):
+                while await reader.read(1 << 16):
+                    pass
+
     async def _agent(self, hello: Hello, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         if hello.profile is None:
             raise Invalid("an agent's hello needs its profile")
+        principal = self._of.access.authenticate(hello.token)
+        require(principal, "agent", f"serve as the agent {hello.profile.id}")
+        acting_as(principal, hello.profile.id, "serve")
         link = SocketLink(reader, writer, hello, float(self._of.config.manager.heartbeat_interval))
         await self._of.roster.register(hello.profile, link, kind="socket")
         return True
 
-    async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _client(
+        self, principal: Principal, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:  # fmt: skip
         slots = asyncio.Semaphore(COMMANDS_AT_ONCE)
         served: set[asyncio.Task[None]] = set()
         try:
             while line := await reader.readline():
                 await slots.acquire()
-                task = asyncio.get_running_loop().create_task(self._serve(line, writer))
+                task = asyncio.get_running_loop().create_task(self._serve(principal, line, writer))
                 served.add(task)
                 task.add_done_callback(served.discard)
                 task.add_done_callback(lambda _: slots.release())
@@ -101,8 +120,8 @@ class Door:
             for task in list(served):
                 task.cancel()
 
-    async def _serve(self, line: bytes, writer: asyncio.StreamWriter) -> None:
-        answer = await serve_line(self._of, line, LOCAL)
+    async def _serve(self, principal: Principal, line: bytes, writer: asyncio.StreamWriter) -> None:
+        answer = await serve_line(self._of, line, principal)
         with contextlib.suppress(OSError):
             writer.write(answer + b"\n")
             await writer.drain()

@@ -1,22 +1,38 @@
-"""The owner: a coordinator over a store's file, with the door through which other processes reach it."""
+"""The owner: a coordinator over a store, with the door through which other processes reach it.
+
+A SQLite file has one owner at a time, and the others are its clients.  On a PostgreSQL database every
+process is a node with a coordinator of its own; they share the log, and there is no door.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from concerted.agent.wire import socket_path, store_path
 from concerted.config.settings import Coordination, StoreSettings
+from concerted.engine.actions import Action
 from concerted.engine.coordinator import Coordinator, World
-from concerted.errors import Invalid
-from concerted.launch.clock import SystemClock
+from concerted.errors import ConcertedError, Invalid
+from concerted.launch.clock import DatabaseClock, SystemClock
 from concerted.launch.door import Door
 from concerted.links.open import link_from_spec
+from concerted.ports.clock import Clock
+from concerted.ports.store import Store
 from concerted.runs.instance import Coordinate
 from concerted.stores.sqlite import SqliteStore
 from concerted.strategies import choose
 
-__all__ = ["Owner", "database_path", "strategy_loader"]
+if TYPE_CHECKING:
+    from concerted.stores.postgres import PostgresStore
+
+__all__ = ["Owner", "Setup", "database_path", "is_shared", "strategy_loader"]
+
+NODE_LEASE_BEATS = 3  # heartbeats of which a node may miss all before others take its runs over
 
 
 def database_path(url: str) -> Path:
@@ -26,7 +42,10 @@ def database_path(url: str) -> Path:
         Invalid: the URL names no store that this version knows.
     """
     if not url.startswith("sqlite:///"):
-        raise Invalid(f"{url!r} names no store; this version knows sqlite:///PATH, as in sqlite:///work.db")
+        raise Invalid(
+            f"{url!r} names no store in a file; use sqlite:///PATH, as in sqlite:///work.db (or, where several "
+            "processes coordinate at once, postgresql://USER@HOST/DATABASE)"
+        )
     return store_path(url)
 
 
@@ -39,35 +58,64 @@ def strategy_loader(own: Mapping[str, Coordinate]) -> Callable[[str], Coordinate
     return load
 
 
-class Owner:
-    """What the owning process has open."""
+def is_shared(url: str) -> bool:
+    """Say whether the URL names a database on which several processes coordinate at once."""
+    return url.startswith(("postgresql://", "postgres://"))
 
-    def __init__(self, coordinator: Coordinator, door: Door) -> None:
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What an owner is made of, whatever the store.
+
+    strategies: name -> `coordinate`, besides the built-in and installed ones.  actions: what it does for
+    barriers.  node: names this process among those that have coordinated, or do.
+    """
+
+    coordination: Coordination
+    store: StoreSettings
+    strategies: Mapping[str, Coordinate]
+    actions: Mapping[str, Action]
+    node: str
+
+    def world(self, store: Store, clock: Clock, black_box: Path | None) -> World:
+        """Return what a coordinator is given."""
+        return World(
+            store=store,
+            clock=clock,
+            strategies=strategy_loader(self.strategies),
+            open_link=link_from_spec,
+            config=self.coordination,
+            node=self.node,
+            actions=self.actions,
+            archive_after_s=self.store.archive_after,
+            black_box=black_box,
+        )
+
+
+class Owner:
+    """What the owning process, or a node, has open.  door: None on a shared database."""
+
+    def __init__(self, coordinator: Coordinator, door: Door | None, clock: DatabaseClock | None = None) -> None:
         self.coordinator = coordinator
         self._door = door
+        self._adjusting = None if clock is None else asyncio.get_running_loop().create_task(self._adjust(clock))
 
     @classmethod
-    async def open(
-        cls, url: str, coordination: Coordination, settings: StoreSettings, strategies: Mapping[str, Coordinate]
-    ) -> Owner:
+    async def open(cls, url: str, setup: Setup) -> Owner:
         """Take the store over, replay what is unfinished, and open the door.
 
         Raises:
             Conflict: another process owns it.  Others as the store's `open` says.
         """
+        return await (cls._open_node(url, setup) if is_shared(url) else cls._open_file(url, setup))
+
+    @classmethod
+    async def _open_file(cls, url: str, setup: Setup) -> Owner:
         path = database_path(url)
+        settings = setup.store
         store = SqliteStore(path, durability=settings.durability, snapshot_every=settings.snapshot_every)
         await store.open()
-        world = World(
-            store=store,
-            clock=SystemClock(),
-            strategies=strategy_loader(strategies),
-            open_link=link_from_spec,
-            config=coordination,
-            archive_after_s=settings.archive_after,
-            black_box=path.with_name(path.name + ".run"),
-        )
-        coordinator = Coordinator(world)
+        coordinator = Coordinator(setup.world(store, SystemClock(), path.with_name(path.name + ".run")))
         try:
             await coordinator.start()
             door = Door(coordinator, socket_path(path))
@@ -77,7 +125,51 @@ class Owner:
             raise
         return cls(coordinator, door)
 
+    @classmethod
+    async def _open_node(cls, url: str, setup: Setup) -> Owner:
+        store = _postgres(url, setup)
+        await store.open()
+        clock = DatabaseClock(store.time)
+        try:
+            await clock.adjust()
+            coordinator = Coordinator(setup.world(store, clock, None))
+        except BaseException:
+            await store.close()
+            raise
+        try:
+            await coordinator.start()
+        except BaseException:
+            await coordinator.close("it could not start")
+            raise
+        return cls(coordinator, None, clock)
+
     async def close(self) -> None:
-        """Close the door, then the coordinator; the lock is free when this returns."""
-        await self._door.close()
+        """Close the door, then the coordinator; the lock, or the node's lease, is free when this returns."""
+        if self._adjusting is not None:
+            self._adjusting.cancel()
+        if self._door is not None:
+            await self._door.close()
         await self.coordinator.close()
+
+    async def _adjust(self, clock: DatabaseClock) -> None:
+        while True:
+            await asyncio.sleep(float(self.coordinator.config.manager.heartbeat_interval))
+            with contextlib.suppress(ConcertedError):  # the database is away; our steady clock carries on
+                await clock.adjust()
+
+
+def _postgres(url: str, setup: Setup) -> PostgresStore:
+    """Make the store on a PostgreSQL database.
+
+    Raises:
+        Invalid: the package for it is not installed.
+    """
+    try:
+        from concerted.stores.postgres import PostgresStore
+    except ImportError as error:
+        raise Invalid(f"{url} takes the package psycopg ({error}): pip install 'concerted[postgres]'") from error
+    lease_s = NODE_LEASE_BEATS * float(setup.coordination.manager.heartbeat_interval)
+    settings = setup.store
+    return PostgresStore(
+        url, durability=settings.durability, snapshot_every=settings.snapshot_every, lease_s=lease_s
+    )  # fmt: skip

@@ -3,6 +3,7 @@
     open --lock is free--> owner: a coordinator in this process, and a door for the others
     open --lock is held--> client: a connection to the owner
     client --the owner has gone--> whoever takes the lock is the next owner; the others reconnect
+    node, on a shared database --the database is away--> waits go on, commands are refused, until it is back
 
 Callers see a short pause: every command is given again, and each does its work once.
 """
@@ -11,52 +12,44 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
 import msgspec
 
+from concerted.agent.inbox import MemoryInbox
 from concerted.agent.kit import Agent
 from concerted.agent.serve import Service
 from concerted.agent.wire import socket_path
+from concerted.client.calls import Calls
 from concerted.client.connection import Connection, Disconnected
 from concerted.config.plan import AgentSpec
 from concerted.config.settings import Coordination, StoreSettings
+from concerted.engine.actions import Action
 from concerted.engine.commands import serve
-from concerted.engine.permissions import LOCAL
-from concerted.errors import Conflict, Invalid, TimedOut, Unreachable, WrongPhase
-from concerted.launch.owner import Owner, database_path
+from concerted.engine.permissions import LOCAL, Principal
+from concerted.errors import ConcertedError, Conflict, Unreachable, WrongPhase
+from concerted.launch.owner import Owner, Setup, database_path, is_shared
 from concerted.links.local import LocalLink
 from concerted.messages import Reply, Request, encode_request, request_type
 from concerted.ports.commands import (
     Agents,
     AgentView,
     AskAgent,
-    Cancel,
     Command,
-    Events,
-    EventView,
-    GetRun,
     Register,
-    Resume,
-    RunView,
-    Signal,
-    Status,
-    StatusView,
-    Submit,
-    Submitted,
-    Why,
-    WhyView,
 )
 from concerted.run import Replies
 from concerted.runs.instance import Coordinate
-from concerted.values import AgentId, Objective, RunId, Task, encode
+from concerted.values import AgentId
 
 __all__ = ["Session", "open_coordinator"]
 
 SEAT_S = 30.0  # how long an owner may take to answer after it has taken the lock
+RETURN_S = 0.25  # how often a database that is away is tried
 POLL_S = 0.02  # how often the lock and the socket are tried meanwhile
 WAIT_S = 60.0  # how long one waiting command waits before it is given again
 
@@ -68,19 +61,23 @@ def open_coordinator(
     store: StoreSettings | None = None,
     strategies: Mapping[str, Coordinate] | None = None,
     may_own: bool = True,
+    token: str | None = None,
 ) -> Session:
     """Return a session on the store at `url`: `async with open_coordinator("sqlite:///work.db") as coordinator:`.
 
     strategies: name -> `coordinate`, besides the built-in and installed ones.  may_own: False if this
-    process must not become the owner, however the store is found.
+    process must not become the owner, however the store is found.  token: who gives the commands, where
+    the store has principals (`concerted principal add`).
 
     Raises:
         Invalid: the URL names no store that we know.
     """
-    return Session(url, coordination or Coordination(), store or StoreSettings(), dict(strategies or {}), may_own)
+    return Session(
+        url, coordination or Coordination(), store or StoreSettings(), dict(strategies or {}), may_own
+    ).bearing(token)
 
 
-class Session:
+class Session(Calls):
     """The same API as owner and as client."""
 
     def __init__(
@@ -88,15 +85,34 @@ class Session:
         may_own: bool,
     ) -> None:  # fmt: skip
         self.url = url
-        self.path = database_path(url)
-        self._settings = (coordination, store, strategies)
+        self.path = None if is_shared(url) else database_path(url)
+        node = f"{os.getpid()}-{os.urandom(4).hex()}"
+        self._setup = Setup(coordination=coordination, store=store, strategies=strategies, actions={}, node=node)
+        self.default_timeout_s = float(coordination.synchronization.default_timeout)
         self._may_own = may_own
         self._connection: Connection | None = None
         self._serving: set[asyncio.Task[None]] = set()
+        self._local: list[tuple[Agent, MemoryInbox]] = []
         self._seating = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
+        self._returning: asyncio.Task[None] | None = None
         self._closed = False
+        self._token: str | None = None
         self.owner: Owner | None = None
+
+    def bearing(self, token: str | None) -> Session:
+        """Show this token with every command from now on."""
+        self._token = token
+        return self
+
+    def acting(self, actions: Mapping[str, Action]) -> Session:
+        """Do these, by name, for barriers that have the coordinator act, when this process is it.
+
+        Each is called with the action's payload and the names of who has arrived, once per generation; what
+        it returns is in everybody's verdict.  To be called before the session is opened.
+        """
+        self._setup = replace(self._setup, actions=dict(actions))
+        return self
 
     async def __aenter__(self) -> Session:
         await self.open()
@@ -118,7 +134,7 @@ class Session:
     async def close(self) -> None:
         """Leave; as the owner, hand over to whoever waits.  Unfinished runs stay as they are.  Idempotent."""
         self._closed = True
-        for task in [*self._serving, *([self._watching] if self._watching else [])]:
+        for task in [*self._serving, *(task for task in (self._watching, self._returning) if task)]:
             task.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
         if self._connection is not None:
@@ -136,7 +152,13 @@ class Session:
         while True:
             owner, connection = self.owner, self._connection
             if owner is not None:
-                return await serve(owner.coordinator, command, LOCAL)
+                try:
+                    return await serve(owner.coordinator, command, self._principal(owner))
+                except Unreachable:
+                    if self.path is not None or not owner.coordinator.failed:
+                        raise
+                    await self._come_back(wait=getattr(command, "wait_s", 0.0) > 0)
+                    continue
             try:
                 if connection is None:
                     raise Disconnected("not connected")
@@ -144,70 +166,9 @@ class Session:
             except Disconnected:
                 await self._seat()
 
-    # runs
-
-    async def submit(
-        self, strategy: str, objective: Objective | str | Sequence[Task], *, id: str | None = None,
-        agents: Sequence[str] | None = None, options: Mapping[str, Any] | None = None, timeout_s: float | None = None,
-    ) -> Submitted:  # fmt: skip
-        """Start a run, or attach to the one that has this id; written before it is answered.
-
-        objective: a text, tasks, or both as an `Objective`.  agents: who takes part; by default everybody,
-        also those who join later.
-        """
-        submitted: Submitted = await self.give(
-            Submit(
-                id=RunId(id or uuid.uuid4().hex[:12]),
-                strategy=strategy,
-                objective=_objective(objective),
-                agents=None if agents is None else tuple(AgentId(agent) for agent in agents),
-                options=dict(options or {}),
-                timeout_s=timeout_s,
-            )
-        )
-        return submitted
-
-    async def run(
-        self, strategy: str, objective: Objective | str | Sequence[Task], *, id: str | None = None,
-        agents: Sequence[str] | None = None, options: Mapping[str, Any] | None = None, timeout_s: float | None = None,
-    ) -> RunView:  # fmt: skip
-        """Start a run (or attach to it), wait for its end and return it."""
-        submitted = await self.submit(
-            strategy, objective, id=id, agents=agents, options=options, timeout_s=timeout_s
-        )  # fmt: skip
-        return await self.result(submitted.id)
-
-    async def result(self, id: str, *, within_s: float | None = None) -> RunView:
-        """Wait until a run is over (or parked) and return it.
-
-        Raises:
-            NotFound: there is no such run.  TimedOut: it still goes on after `within_s` seconds.
-        """
-        loop = asyncio.get_running_loop()
-        until = None if within_s is None else loop.time() + within_s
-        while True:
-            left = WAIT_S if until is None else until - loop.time()
-            view: RunView = await self.give(GetRun(id=RunId(id), wait_s=max(0.0, min(left, WAIT_S))))
-            if view.ended_at is not None or view.status == "parked":
-                return view
-            if until is not None and loop.time() >= until:
-                raise TimedOut(f"run {id} still goes on after {within_s:g} s; it is not disturbed by that", run=id)
-
-    async def get(self, id: str) -> RunView:
-        """Return a run as it stands."""
-        return await self.give(GetRun(id=RunId(id)))  # type: ignore[no-any-return]
-
-    async def cancel(self, id: str, reason: str = "", *, by: str = "operator") -> RunView:
-        """Call a run off; a second time changes nothing."""
-        return await self.give(Cancel(id=RunId(id), reason=reason, by=by))  # type: ignore[no-any-return]
-
-    async def resume(self, id: str, *, by: str = "operator") -> RunView:
-        """Let a parked run go on."""
-        return await self.give(Resume(id=RunId(id), by=by))  # type: ignore[no-any-return]
-
-    async def signal(self, id: str, name: str, payload: Any = None, *, request_id: str | None = None) -> None:
-        """Send a signal into a run; the same request id counts once, however often it is given."""
-        await self.give(Signal(id=RunId(id), name=name, payload=payload, request_id=request_id or uuid.uuid4().hex))
+    def _principal(self, owner: Owner) -> Principal:
+        """Say who gives the commands of the process that owns the store: without a token, an admin."""
+        return LOCAL if self._token is None else owner.coordinator.access.authenticate(self._token)
 
     # agents
 
@@ -216,7 +177,9 @@ class Session:
         if isinstance(agent, AgentSpec):
             await self.give(Register(specs=(agent,)))
         elif self.owner is not None:
-            await self.owner.coordinator.roster.register(agent.profile, LocalLink(agent), kind="local")
+            inbox = MemoryInbox()
+            await self.owner.coordinator.roster.register(agent.profile, LocalLink(agent, inbox), kind="local")
+            self._local.append((agent, inbox))
         else:
             await self._serve(agent)
 
@@ -255,34 +218,35 @@ class Session:
         """Return all agents, by id."""
         return await self.give(Agents())  # type: ignore[no-any-return]
 
-    # looking
-
-    async def status(self, *, everything: bool = False) -> StatusView:
-        """Return runs, agents and what is blocked; `everything`: also what is finished."""
-        return await self.give(Status(all=everything))  # type: ignore[no-any-return]
-
-    async def why(self, subject: str) -> WhyView:
-        """Explain a run, a task (`RUN:TASK`) or an agent."""
-        return await self.give(Why(subject=subject))  # type: ignore[no-any-return]
-
-    async def events(
-        self, *, after: int = 0, until: int | None = None, stream: str | None = None, kind: str | None = None,
-        limit: int = 1000,
-    ) -> list[EventView]:  # fmt: skip
-        """Return entries of the log with `after < seq <= until`, in order."""
-        return await self.give(Events(after=after, until=until, stream=stream, kind=kind, limit=limit))  # type: ignore[no-any-return]
-
-    async def follow(
-        self, *, after: int = 0, stream: str | None = None, kind: str | None = None
-    ) -> AsyncIterator[EventView]:
-        """Yield entries as they are written, from `after` on, without gap or repeat, across changes of owner."""
-        while True:
-            page: list[EventView] = await self.give(Events(after=after, stream=stream, kind=kind, wait_s=WAIT_S))
-            for event in page:
-                after = event.seq
-                yield event
-
     # who owns the store
+
+    async def _come_back(self, *, wait: bool) -> None:
+        """The database has gone away: begin anew as soon as it is back; who only waits goes on waiting.
+
+        Raises:
+            Unreachable: it is still away, and the caller did not come to wait.
+        """
+        if self._returning is None or self._returning.done():
+            self._returning = asyncio.get_running_loop().create_task(self._return())
+        if not wait and not self._returning.done():
+            failed = None if self.owner is None else self.owner.coordinator.failed
+            raise failed or Unreachable(f"{self.url} is being opened again; try again")
+        await asyncio.shield(self._returning)
+
+    async def _return(self) -> None:
+        if self.owner is not None:
+            with contextlib.suppress(ConcertedError):
+                await self.owner.close()
+        while not self._closed:
+            try:
+                owner = await Owner.open(self.url, self._setup)
+            except Unreachable:
+                await asyncio.sleep(RETURN_S)
+            else:
+                for agent, inbox in self._local:  # what they have done they remember
+                    await owner.coordinator.roster.register(agent.profile, LocalLink(agent, inbox), kind="local")
+                self.owner = owner
+                return
 
     async def _seat(self) -> None:
         async with self._seating:
@@ -293,7 +257,7 @@ class Session:
             loop = asyncio.get_running_loop()
             until = loop.time() + SEAT_S
             while not await self._take_seat():
-                if loop.time() > until:
+                if loop.time() > until and self.path is not None:
                     raise Unreachable(
                         f"somebody holds {self.path}.lock and does not answer at {socket_path(self.path)}; "
                         "see who it is in the lock file, and end that process if it hangs",
@@ -302,33 +266,33 @@ class Session:
                 await asyncio.sleep(POLL_S)
 
     async def _take_seat(self) -> bool:
-        if self._may_own:
-            coordination, store, strategies = self._settings
+        if self._may_own or self.path is None:
             with contextlib.suppress(Conflict):
-                self.owner = await Owner.open(self.url, coordination, store, strategies)
+                self.owner = await Owner.open(self.url, self._setup)
                 self._connection = None
+                if self.path is None:
+                    self._watching = asyncio.get_running_loop().create_task(self._watch_database())
                 return True
+        if self.path is None:
+            return False
         try:
-            self._connection = await Connection.open(socket_path(self.path))
+            self._connection = await Connection.open(socket_path(self.path), self._token)
         except Unreachable:
             return False
         self._watching = asyncio.get_running_loop().create_task(self._watch(self._connection))
         return True
 
+    async def _watch_database(self) -> None:
+        """Come back as soon as the database does, also when nobody is asking anything."""
+        while not self._closed:
+            await asyncio.sleep(RETURN_S)
+            if self.owner is not None and self.owner.coordinator.failed is not None:
+                with contextlib.suppress(ConcertedError):
+                    await self._come_back(wait=True)
+
     async def _watch(self, connection: Connection) -> None:
         """Take over, or reconnect, as soon as the owner has gone, also when nobody is asking anything."""
         await connection.lost
-        if not self._closed:
+        if not self._closed and connection.refusal is None:  # who was turned away stays so
             with contextlib.suppress(Unreachable):
                 await self._seat()
-
-
-def _objective(given: Objective | str | Sequence[Task]) -> Objective:
-    if isinstance(given, Objective):
-        return given
-    if isinstance(given, str):
-        return Objective(description=given)
-    tasks = tuple(given)
-    if not all(isinstance(task, Task) for task in tasks):
-        raise Invalid(f"an objective is a text, an Objective or a sequence of Task, not {encode(given)[:100]!r}")
-    return Objective(tasks=tasks)

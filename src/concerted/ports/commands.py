@@ -2,11 +2,13 @@
 
 One table for every door: the library, the command line, the socket, later HTTP and MCP.  A command is
 a frozen struct; its class says its result type and the least role that may give it.  Adding one is a
-class here and a handler in `engine/commands.py`; a test holds the two tables together.
+class here and a handler in `engine/commands.py`; a test holds the two tables together.  The commands of
+primitives stand in families of their own (FAMILIES), which are imported when somebody uses them.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import Any, ClassVar, Literal
 
 import msgspec
@@ -17,7 +19,7 @@ from concerted.errors import Invalid
 from concerted.values import AgentId, Instant, Metrics, Objective, ParticipantResult, RunId, RunStatus, TaskResult
 
 __all__ = [
-    "COMMANDS",
+    "FAMILIES",
     "AgentView",
     "Agents",
     "Answer",
@@ -42,6 +44,8 @@ __all__ = [
     "Waiting",
     "Why",
     "WhyView",
+    "all_commands",
+    "command_named",
     "decode_command",
 ]
 
@@ -139,7 +143,11 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class StatusView(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole coordinator at a glance.  owner: the process id, None when the file was read unowned."""
+    """The whole coordinator at a glance.
+
+    owner: the process id, None when the file was read unowned.  blocked: the primitives that wait for
+    somebody, and the callers that wait at them now.
+    """
 
     url: str
     owner: int | None
@@ -147,6 +155,7 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     runs: tuple[RunView, ...] = ()
     agents: tuple[AgentView, ...] = ()
     counts: dict[str, int] = {}
+    blocked: tuple[Waiting, ...] = ()
     now: Instant = 0.0
 
 
@@ -230,7 +239,10 @@ class Events(Command, frozen=True, kw_only=True):
 
 
 class Why(Command, frozen=True, kw_only=True):
-    """Explain a run, a task (`RUN:TASK`, or TASK if only one run has it) or an agent."""
+    """Explain a run, a task (`RUN:TASK`, or TASK if only one run has it), an agent, or a primitive.
+
+    subject: of a primitive its stream (`sync_point:ID`), or its id if nothing else is called so.
+    """
 
     result: ClassVar[Any] = WhyView
     subject: str
@@ -307,9 +319,16 @@ class Rebuild(Command, frozen=True, kw_only=True):
     role: ClassVar[Role] = "admin"
 
 
-COMMANDS: dict[str, type[Command]] = {
-    str(kind.__struct_config__.tag): kind for kind in Command.__subclasses__()
-}  # fmt: skip
+FAMILIES = (
+    "concerted.ports.meeting",
+    "concerted.ports.tracking",
+    "concerted.ports.holding",
+    "concerted.ports.budgets",
+    "concerted.ports.sharing",
+    "concerted.ports.mail",
+    "concerted.ports.access",
+    "concerted.ports.looking",
+)
 
 
 def decode_command(wire: bytes) -> Command:
@@ -319,10 +338,42 @@ def decode_command(wire: bytes) -> Command:
         Invalid: no such command, or its fields do not fit.
     """
     try:
-        name = msgspec.json.decode(wire, type=dict[str, Any]).get("command")
-        kind = COMMANDS.get(str(name))
-        if kind is None:
-            raise Invalid(f"there is no command {name!r}; the commands are {', '.join(sorted(COMMANDS))}")
+        kind = command_named(str(_tag_of(wire).command))
         return msgspec.json.decode(wire, type=kind)
     except msgspec.MsgspecError as error:
         raise Invalid(f"the command does not fit: {error}") from error
+
+
+def all_commands() -> dict[str, type[Command]]:
+    """Return every command by its name, those of the families included."""
+    for family in FAMILIES:
+        importlib.import_module(family)
+    found, kinds = {}, Command.__subclasses__()
+    for kind in kinds:
+        below = kind.__subclasses__()
+        kinds += below
+        if not below:  # what others inherit from is no command itself
+            found[str(kind.__struct_config__.tag)] = kind
+    return dict(sorted(found.items()))
+
+
+def command_named(name: str) -> type[Command]:
+    """Return the command of this name.
+
+    Raises:
+        Invalid: there is none.
+    """
+    if name not in _named:
+        _named.update(all_commands())
+    kind = _named.get(name)
+    if kind is None:
+        raise Invalid(f"there is no command {name!r}; the commands are {', '.join(sorted(_named))}")
+    return kind
+
+
+class _Tagged(msgspec.Struct):
+    command: Any = None
+
+
+_tag_of = msgspec.json.Decoder(_Tagged).decode
+_named: dict[str, type[Command]] = {str(kind.__struct_config__.tag): kind for kind in Command.__subclasses__()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import msgspec
@@ -14,9 +14,15 @@ __all__ = [
     "ArchiveRecord",
     "Entry",
     "Fenced",
+    "MessageRecord",
+    "ParticipantRecord",
+    "PrimitiveRecord",
+    "PrincipalRecord",
     "Record",
+    "Renewal",
     "Row",
     "RunRecord",
+    "Stale",
     "Store",
     "TaskRecord",
     "View",
@@ -59,6 +65,14 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return msgspec.json.decode(self.data)
 
 
+class Renewal(msgspec.Struct, frozen=True):
+    """Until when something of a stream is held.  It is no fact of the log: it stands in a table of its own."""
+
+    stream: str
+    key: str
+    until: Instant
+
+
 class Write(msgspec.Struct, frozen=True, kw_only=True):
     """Rows that are written together or not at all.
 
@@ -66,12 +80,20 @@ class Write(msgspec.Struct, frozen=True, kw_only=True):
     rows is written and the answer is `Fenced`.  creates: the run that these rows create; if it exists
     already, none is written and the answer is `Fenced` too.  The children that a run starts are created
     by rows in its own write, under its own fence.
+
+    after: stream -> the `stream_seq` of the newest row of it on which these rows are based; if one has grown
+    since, none is written and the answer is `Stale`.  Streams that are not named may be appended to blindly.
+    holds: from now on this is held until then.  drops: it is held no longer; if one of them has been renewed
+    beyond its `until`, none is written and the answer is `Stale`.
     """
 
     rows: Sequence[Row]
     run: RunId | None = None
     epoch: int = 0
     creates: RunId | None = None
+    after: Mapping[str, int] = {}
+    holds: Sequence[Renewal] = ()
+    drops: Sequence[Renewal] = ()
 
 
 class Fenced(msgspec.Struct, frozen=True):
@@ -79,6 +101,13 @@ class Fenced(msgspec.Struct, frozen=True):
 
     run: RunId
     epoch: int
+
+
+class Stale(msgspec.Struct, frozen=True):
+    """A write that was refused because its stream has grown, or what it drops was renewed.  length: now."""
+
+    stream: str
+    length: int
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,6 +189,84 @@ class ArchiveRecord(Record, frozen=True, kw_only=True):
     at: Instant
 
 
+class PrimitiveRecord(Record, frozen=True, kw_only=True):
+    """Where one primitive (sync point, barrier, tracker, lease space, ...) stands.
+
+    kind: which machine keeps it.  arrived, total: as that machine counts.  wake_at: when it must be looked at
+    even if nothing happens.  folded: the `stream_seq` of the row that holds its whole state, 0 if none does.
+    """
+
+    table: ClassVar[str] = "primitives"
+    key: ClassVar[tuple[str, ...]] = ("stream",)
+
+    stream: str
+    kind: str
+    id: str
+    name: str = ""
+    status: str = ""
+    creator: AgentId | None = None
+    created_at: Instant
+    ended_at: Instant | None = None
+    deadline_at: Instant | None = None
+    wake_at: Instant | None = None
+    arrived: int = 0
+    total: int = 0
+    folded: int = 0
+
+
+class ParticipantRecord(Record, frozen=True, kw_only=True):
+    """Who takes part in which primitive."""
+
+    table: ClassVar[str] = "participants"
+    key: ClassVar[tuple[str, ...]] = ("agent", "stream")
+
+    agent: AgentId
+    stream: str
+
+
+class MessageRecord(Record, frozen=True, kw_only=True):
+    """One message in one agent's inbox.
+
+    id: grows from one message of a process to the next.  attempts: how often it was delivered.
+    due_at: when it is delivered anew or escalated if it has not been acknowledged.  fetched_in: the request
+    that fetched it last.
+    """
+
+    table: ClassVar[str] = "messages"
+    key: ClassVar[tuple[str, ...]] = ("agent", "id")
+
+    agent: AgentId
+    id: str
+    sender: str
+    type: str
+    priority: str = "medium"
+    status: str = "stored"
+    content: bytes = b"null"
+    requires_acknowledgment: bool = False
+    stored_at: Instant
+    fetched_at: Instant | None = None
+    acknowledged_at: Instant | None = None
+    due_at: Instant | None = None
+    attempts: int = 0
+    escalate_to: AgentId | None = None
+    escalated: bool = False
+    expires_at: Instant | None = None
+    fetched_in: str = ""
+
+
+class PrincipalRecord(Record, frozen=True, kw_only=True):
+    """Who may give commands.  token: the hash of the secret, never the secret."""
+
+    table: ClassVar[str] = "principals"
+    key: ClassVar[tuple[str, ...]] = ("name",)
+
+    name: str
+    role: str
+    token: str
+    created_at: Instant
+    revoked_at: Instant | None = None
+
+
 T = TypeVar("T", bound=Record)
 
 
@@ -170,22 +277,26 @@ class View(Protocol):
         """Return the record with this primary key."""
 
     async def find(
-        self, table: type[T], where: Mapping[str, Any] | None = None, *, limit: int = 1000, after: Sequence[str] = ()
-    ) -> list[T]:
+        self, table: type[T], where: Mapping[str, Any] | None = None, *, limit: int = 1000,
+        after: Sequence[str] = (), until: tuple[str, Instant] | None = None,
+    ) -> list[T]:  # fmt: skip
         """Return records whose columns equal `where` (a tuple value means any of it), ordered by key.
 
-        after: the key of the last record of the page before; limit: at most 10,000.
+        until: a column of instants and one instant; only records in which that column is not null and not
+        later.  after: the key of the last record of the page before; limit: at most 10,000.
         """
 
 
 class Store(View, Protocol):
     """The log and its tables.  One exam for all: `concerted.testing.check_store`.
 
-    Everything raises `Unreachable` when the database is away, `StoreDamaged` when it is not ours.
+    Everything raises `Unreachable` when the database is away, `StoreDamaged` when it is not ours.  shared:
+    whether other processes write to it at the same time, so that what is in memory may be behind.
     """
 
     url: str
     durability: Literal["full", "normal", "off"]
+    shared: bool
 
     async def open(self) -> None:
         """Take ownership, migrate, and get ready to write.
@@ -195,11 +306,12 @@ class Store(View, Protocol):
             StoreDamaged, NotAllowed, Unreachable: not a store, newer, read-only, away.
         """
 
-    async def append(self, writes: Sequence[Write]) -> list[int | Fenced]:
+    async def append(self, writes: Sequence[Write]) -> list[int | Fenced | Stale]:
         """Write all rows of all unfenced writes, with the tables that follow, in one transaction.
 
-        Answers come after the commit, one a write: the `seq` of its last row, or why it was refused.
-        Concurrent calls share a commit.  Rows over 64 KB are kept aside by content hash, unseen.
+        Answers come after the commit, one a write: the `seq` of its last row (of the newest row of all, if it
+        has none), or why it was refused.  Concurrent calls share a commit.  Rows over 64 KB are kept aside by
+        content hash, unseen.
 
         Raises:
             Unreachable: the commit failed or its outcome is unknown (disk full, database away); the
@@ -214,6 +326,19 @@ class Store(View, Protocol):
 
     async def beat(self, node: str, ttl_s: float) -> bool:
         """Renew this node's lease; False says it was lost (its runs have been adopted elsewhere)."""
+
+    async def renew(self, renewals: Sequence[Renewal]) -> list[bool]:
+        """Hold these longer, never shorter; False for what is not held (any more).
+
+        No rows are written.  What is held is left to the next owner; it is forgotten when the last one dies
+        without closing, and then whatever the log says is held is granted its whole time anew.
+        """
+
+    async def held(self, stream: str) -> dict[str, Instant]:
+        """Return what is held of a stream, key -> until when."""
+
+    def listen(self, told: Callable[[int], None]) -> None:
+        """Have `told(seq)` called, in the event loop, whenever another process may have appended up to `seq`."""
 
     async def stream(self, stream: str, *, after: int = 0, limit: int = 100_000) -> list[Entry]:
         """Return a stream's entries with `stream_seq > after`, in order; archived streams included."""

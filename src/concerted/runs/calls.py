@@ -9,9 +9,13 @@ from typing import Any, Literal
 import msgspec
 
 from concerted.messages import Reply, Request, encode_request, request_type
+from concerted.ports.primitive import Ask
 from concerted.values import AgentId, Instant, Objective, RunId, TaskId, digest
 
-__all__ = ["Call", "Close", "Effect", "Inform", "Parcel", "Send", "StartChild", "StartWork", "StopChild", "Volleys"]
+__all__ = [
+    "Call", "Close", "Effect", "Inform", "Parcel", "Send", "StartChild", "StartMeeting",
+    "StartWork", "StopChild", "Volleys",
+]  # fmt: skip
 
 
 class Parcel:
@@ -95,7 +99,16 @@ class StartWork:
     inline: bool
 
 
-Effect = Send | Inform | Close | StartChild | StopChild | StartWork
+@dataclass(slots=True, frozen=True)
+class StartMeeting:
+    """Give these commands to primitives, one after the other, wait until the last is settled and record its answer."""
+
+    number: int
+    name: str
+    asks: tuple[Ask, ...]
+
+
+Effect = Send | Inform | Close | StartChild | StopChild | StartWork | StartMeeting
 
 
 class Volleys:

@@ -32,7 +32,7 @@ def take(run: Instance, given: Input) -> None:
             _timer(run, int(given.ref or 0))
         case "run.started":
             run.start(given.value().get("deadline_at"))
-        case "lease.expired":
+        case "claim.expired":
             call = run.calls.get(int(given.ref or 0))
             if call is not None:
                 _lost(run, call, "its lease has expired without a heartbeat", "expired")

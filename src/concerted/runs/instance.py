@@ -19,7 +19,19 @@ from concerted.errors import Diverged, Invalid, NotAllowed
 from concerted.messages import Reply
 from concerted.ports.store import Entry
 from concerted.run import AgentChange
-from concerted.runs.calls import Call, Close, Effect, Inform, Parcel, Send, StartChild, StartWork, StopChild, Volleys
+from concerted.runs.calls import (
+    Call,
+    Close,
+    Effect,
+    Inform,
+    Parcel,
+    Send,
+    StartChild,
+    StartMeeting,
+    StartWork,
+    StopChild,
+    Volleys,
+)
 from concerted.runs.endings import ending_of
 from concerted.runs.facts import UNWRITABLE, Charter, Coordinate, Ending, Input, Tally
 from concerted.runs.inputs import take
@@ -50,7 +62,7 @@ class Instance:
         self.agents: dict[AgentId, Profile] = {profile.id: profile for profile in charter.agents}
         self.calls: dict[int, Call] = {}
         self.children: dict[int, tuple[StartChild, Callable[[dict[str, Any]], None]]] = {}
-        self.works: dict[int, tuple[StartWork, Callable[[dict[str, Any]], None]]] = {}
+        self.works: dict[int, tuple[StartWork | StartMeeting, Callable[[dict[str, Any]], None]]] = {}
         self.signals: dict[str, asyncio.Queue[Any]] = {}
         self.watchers: list[tuple[frozenset[AgentId] | None, asyncio.Queue[AgentChange]]] = []
         self.epochs: dict[TaskId, int] = {}
@@ -122,7 +134,7 @@ class Instance:
                 break  # it was parked here and goes on from here, with mended code
             self.effects.clear()
         self.journal.end_replay()
-        self.effects = [effect for effect in self.effects if not isinstance(effect, Send | StartWork)]
+        self.effects = [effect for effect in self.effects if not isinstance(effect, Send | StartMeeting | StartWork)]
         self.effects += [Send(call) for call in self.calls.values()]
         self.effects += [effect for effect, _ in self.works.values()]
         # children were created in the transaction that started them: they exist, whatever has become of them

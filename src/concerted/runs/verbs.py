@@ -16,22 +16,27 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import msgspec
 
 from concerted.errors import Invalid, NotAllowed, TimedOut
+from concerted.kinds import PRIMITIVES
 from concerted.messages import Request
 from concerted.run import AgentChange
 from concerted.runs.asks import Asking
-from concerted.runs.calls import StartChild, StartWork
+from concerted.runs.calls import StartChild, StartMeeting, StartWork
 from concerted.runs.facts import UNWRITABLE
 from concerted.values import AgentId, Instant, Objective, Outcome, Profile, RunId, digest, encode
 
 if TYPE_CHECKING:
     from concerted.runs.instance import Instance
+    from concerted.sync.barrier import BarrierResult
+    from concerted.sync.predicate import Condition
+    from concerted.sync.sync_point import SyncResult
 
 __all__ = ["Restarted", "RunHandle"]
 
 
 ENGINE_KINDS = frozenset((
-    "run", "reply", "timer", "lease", "participant", "signal", "cancel", "deadline", "child", "effect", "command",
-    "version", "result", "agent", "breaker", "stream", "store",
+    "run", "reply", "timer", "claim", "participant", "signal", "cancel", "deadline", "child", "effect", "command",
+    "version", "result", "agent", "breaker", "stream", "store", "input", "message", "messages", "principal", "access",
+    *(kind.partition(".")[0] for kind in PRIMITIVES),
 ))  # fmt: skip
 
 
@@ -158,6 +163,13 @@ class RunHandle(Asking):
         return await self._work(getattr(fn, "__qualname__", repr(fn)), lambda: fn(*args), inline=False)
 
     async def _work(self, name: str, fn: Callable[[], Any], *, inline: bool) -> Any:
+        value = await self._begun(lambda number: StartWork(number, name, fn, inline))
+        if value.get("error") is not None:
+            raise Invalid(f"run {self.id}: {name} raised {value['error']}", name=name)
+        return value.get("value")
+
+    async def _begun(self, effect_of: Callable[[int], StartWork | StartMeeting]) -> dict[str, Any]:
+        """Have something done outside the run and return what was recorded of it."""
         of = self._of
         number = of.next_number()
         future: asyncio.Future[dict[str, Any]] = of.loop.create_future()
@@ -166,17 +178,39 @@ class RunHandle(Asking):
             if not future.done():
                 future.set_result(value)
 
-        effect = StartWork(number, name, fn, inline)
-        of.note("effect.started", {"name": name}, ref=str(number))
+        effect = effect_of(number)
+        of.note("effect.started", {"name": effect.name}, ref=str(number))
         of.works[number] = (effect, done)
         of.effects.append(effect)
         try:
-            value = await future
+            return await future
         finally:
             of.works.pop(number, None)
-        if value.get("error") is not None:
-            raise Invalid(f"run {self.id}: {name} raised {value['error']}", name=name)
-        return value.get("value")
+
+    # meeting others
+
+    async def sync(
+        self, point: str, *, participants: Sequence[AgentId] | None = None, condition: str | int | Condition = "all",
+        within_s: float | None = None, arrive_as: AgentId | None = None, data: Any = None,
+    ) -> SyncResult:  # fmt: skip
+        """Meet others at a sync point; see `concerted.run.Run.sync`."""
+        from concerted.runs import meetings
+
+        deadline_at = None if within_s is None else self._of.now + within_s
+        arrival = None if arrive_as is None else (arrive_as, data)
+        asks = meetings.at_sync_point(point, participants, condition, deadline_at, arrival)
+        return meetings.met(await self._begun(lambda number: StartMeeting(number, f"sync point {point}", asks)))
+
+    async def barrier(
+        self, barrier: str, *, parties: int | Sequence[AgentId] | None = None, arrive_as: AgentId | None = None,
+        data: Any = None,
+    ) -> BarrierResult:  # fmt: skip
+        """Meet others at a barrier; see `concerted.run.Run.barrier`."""
+        from concerted.runs import meetings
+
+        arrival = (AgentId(self.id) if arrive_as is None else arrive_as, data)
+        asks = meetings.at_barrier(barrier, parties, arrival, f"{self.id}/{self._of.commands + 1}")
+        return meetings.passed(await self._begun(lambda number: StartMeeting(number, f"barrier {barrier}", asks)))
 
     # the code's own history
 

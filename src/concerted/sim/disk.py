@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 from concerted.errors import Unreachable
-from concerted.ports.store import ArchiveRecord, Entry, Fenced, Record, RunRecord, View, Write
+from concerted.ports.store import ArchiveRecord, Entry, Fenced, Record, Renewal, RunRecord, Stale, View, Write
 from concerted.sim.virtual_time import Process, VirtualLoop
 from concerted.stores.memory import MemoryStore
 from concerted.values import Instant, RunId
@@ -44,7 +44,7 @@ class SimDisk:
         self.rows: dict[RunId, int] = {}
         self.newest: SimStore | None = None
 
-    def count(self, writes: Sequence[Write], answers: Sequence[int | Fenced]) -> None:
+    def count(self, writes: Sequence[Write], answers: Sequence[int | Fenced | Stale]) -> None:
         """Count a commit for the runs that it has rows of."""
         runs: dict[str, int] = {}
         for write, answer in zip(writes, answers, strict=True):
@@ -62,6 +62,7 @@ class SimStore:
 
     url = "sim://"
     durability: Literal["full", "normal", "off"] = "full"
+    shared = False
 
     def __init__(self, disk: SimDisk, ask: Callable[[Moment, int], Fate]) -> None:
         self._disk = disk
@@ -74,15 +75,15 @@ class SimStore:
     async def open(self) -> None:
         """Take the disk over."""
         await self._memory.open()
+        self._memory.forget_renewals()
         self._disk.newest = self
         self._is_open = True
 
-    async def append(self, writes: Sequence[Write]) -> list[int | Fenced]:
+    async def append(self, writes: Sequence[Write]) -> list[int | Fenced | Stale]:
         """Write in order of calling, each call a commit of its own, after a seeded while."""
-        writes = [write for write in writes if write.rows]
         await self._turn()
 
-        async def write() -> list[int | Fenced]:
+        async def write() -> list[int | Fenced | Stale]:
             answers = await self._memory.append(writes)
             self._disk.count(writes, answers)
             return answers
@@ -105,11 +106,25 @@ class SimStore:
         return await self._memory.get(table, *key)
 
     async def find(
-        self, table: type[R], where: Mapping[str, Any] | None = None, *, limit: int = 1000, after: Sequence[str] = ()
-    ) -> list[R]:
+        self, table: type[R], where: Mapping[str, Any] | None = None, *, limit: int = 1000,
+        after: Sequence[str] = (), until: tuple[str, Instant] | None = None,
+    ) -> list[R]:  # fmt: skip
         """Return records whose columns equal `where`, ordered by key."""
         self._check()
-        return await self._memory.find(table, where, limit=limit, after=after)
+        return await self._memory.find(table, where, limit=limit, after=after, until=until)
+
+    async def renew(self, renewals: Sequence[Renewal]) -> list[bool]:
+        """Hold these longer."""
+        self._check()
+        return await self._memory.renew(renewals)
+
+    async def held(self, stream: str) -> dict[str, Instant]:
+        """Return what is held of a stream."""
+        self._check()
+        return await self._memory.held(stream)
+
+    def listen(self, told: Callable[[int], None]) -> None:
+        """Do nothing: nobody else writes while this handle is the newest."""
 
     async def stream(self, stream: str, *, after: int = 0, limit: int = 100_000) -> list[Entry]:
         """Return a stream's entries."""

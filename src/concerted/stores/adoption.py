@@ -13,14 +13,15 @@ __all__ = ["UNFINISHED", "parents_first", "takeovers"]
 UNFINISHED = ("queued", "initializing", "active")  # a parked run waits for a person, not for an owner
 
 
-def takeovers(runs: Iterable[RunRecord], node: str, at: Instant) -> list[Write]:
+def takeovers(runs: Iterable[RunRecord], node: str, at: Instant, *, queued: bool = False) -> list[Write]:
     """Return the writes by which `node` takes these runs over, each under the epoch it still has.
 
-    Who was queued and never started needs none: nobody has acted for it yet.
+    Who was queued and never started needs none where a store has one owner: nobody has acted for it yet.
+    queued: it has several, and it must be written who has those too.
     """
     writes = []
     for run in runs:
-        if run.status == "queued" and run.started_at is None:
+        if run.status == "queued" and run.started_at is None and not queued:
             continue
         reason = f"{run.node} owns the store no more" if run.node else "it has no owner"
         data = {"node": node, "epoch": run.epoch + 1, "attempts": run.attempts, "reason": reason}

@@ -8,14 +8,15 @@ from itertools import groupby
 from pathlib import Path
 
 from concerted.errors import WrongPhase
-from concerted.ports.store import ArchiveRecord, Entry, Fenced, Record, RunRecord, TaskRecord, Write
+from concerted.ports.store import ArchiveRecord, Record, Renewal, RunRecord, Write
 from concerted.stores.adoption import UNFINISHED, parents_first, takeovers
-from concerted.stores.archives import archive_folder, archived_row, check_finished
-from concerted.stores.commit import LogRow, Numbering, Prepared, merge, prepare
+from concerted.stores.archives import Packed, archived_row, check_finished
+from concerted.stores.commit import LARGE_BYTES, Answer, Durability, LogRow, Numbering, Prepared, merge, prepare
 from concerted.stores.history import newest_snapshot, projected_entries, take_snapshot
 from concerted.stores.projections import TABLES, Change, columns_of
 from concerted.stores.queries import (
     blobs_of,
+    ending_of,
     epoch_of,
     find_all,
     get,
@@ -24,7 +25,8 @@ from concerted.stores.queries import (
     load_tables,
     statement,
 )  # fmt: skip
-from concerted.stores.sqlite_schema import LARGE_BYTES, Durability, open_for_writing, transaction
+from concerted.stores.renewals import Renewals
+from concerted.stores.sqlite_schema import open_for_writing, transaction
 from concerted.stores.tables import Tables
 from concerted.values import Instant
 
@@ -43,17 +45,34 @@ class Ledger:
     commits, rows: how many of each it has appended, for whoever counts what a thing costs.
     """
 
-    def __init__(self, path: Path, durability: Durability, snapshot_every: int) -> None:
+    def __init__(self, path: Path, durability: Durability, snapshot_every: int, renewals: Renewals) -> None:
         self.commits = 0
         self.rows = 0
         self._path = path
+        self._renewals = renewals
         self._snapshot_every = snapshot_every
         self._connection = open_for_writing(path, durability)
         self._statements: dict[tuple[object, ...], str] = {}
         self._number_anew()
         self._snapshot, self._snapshot_records = newest_snapshot(self._connection)
+        self._take_over_renewals()
 
-    def commit(self, prepared: Sequence[Prepared]) -> list[int | Fenced]:
+    def leave_renewals(self) -> None:
+        """Leave what is held to the next owner; one that comes after a crash finds nothing and grants full times."""
+        with transaction(self._connection, "immediate"):
+            self._connection.executemany(
+                "insert or replace into renewals values (?, ?, ?)",
+                [(one.stream, one.key, one.until) for one in self._renewals.all()],
+            )
+
+    def _take_over_renewals(self) -> None:
+        left = self._connection.execute("select stream, key, until from renewals").fetchall()
+        if left:
+            self._renewals.change([Renewal(*row) for row in left], ())
+            with transaction(self._connection, "immediate"):
+                self._connection.execute("delete from renewals")
+
+    def commit(self, prepared: Sequence[Prepared]) -> list[Answer]:
         """Write these in one transaction; if all are refused, none is begun."""
         answers = [self._numbering.place(one) for one in prepared]
         rows, changes = self._numbering.take()
@@ -91,22 +110,21 @@ class Ledger:
         self._numbering.forget()
         return len(wrong)
 
-    def archive(self, entries: Sequence[Entry], name: str, size_bytes: int, at: Instant) -> ArchiveRecord:
+    def archive(self, archive: Packed, at: Instant) -> ArchiveRecord:
         """Delete a stream's rows, which stand in a file by now, and say where they went.
 
         Raises:
-            WrongPhase: the run goes on, or the stream has grown since the file was written.
+            WrongPhase: it has not ended, or has grown since the file was written.
         """
-        connection, stream = self._connection, entries[0].stream
+        connection, stream = self._connection, archive.stream
         existing = get(connection, ArchiveRecord, (stream,))
         if existing is not None:
             return existing
-        run = check_finished(stream, get(connection, RunRecord, (stream[4:],)))
-        if length_of(connection, stream) != entries[-1].stream_seq:
+        check_finished(stream, *ending_of(connection, stream))
+        if length_of(connection, stream) != archive.length:
             raise WrongPhase(f"{stream!r} is still being written to; archive it later", stream=stream)
-        path = f"{archive_folder(self._path).name}/{name}"
-        tasks = find_all(connection, TaskRecord, {"run": run.id})
-        row = archived_row(entries, path, size_bytes, (run, tasks), at)
+        found = [get(connection, table, key) for table, key in archive.touched]
+        row = archived_row(archive, [record for record in found if record is not None], at)
         self._numbering.place(prepare(Write(rows=(row,))))
         rows, changes = self._numbering.take()
         with transaction(connection, "immediate"):
@@ -146,8 +164,9 @@ class Ledger:
     def _number_anew(self) -> None:
         connection = self._connection
         self._numbering = Numbering(
-            last_seq(connection), lambda run: epoch_of(connection, run), lambda stream: length_of(connection, stream)
-        )
+            last_seq(connection), lambda run: epoch_of(connection, run), lambda stream: length_of(connection, stream),
+            self._renewals,
+        )  # fmt: skip
 
     def _write(self, rows: list[LogRow], changes: list[Change]) -> None:
         small = [row for row in rows if len(row[7]) <= LARGE_BYTES]
@@ -172,12 +191,12 @@ class Ledger:
                 values = change.columns.values()
                 groups.setdefault(self._statement(change), []).append(
                     tuple(values) if change.whole else (*values, *change.key)
-                )
+                )  # one that is gone has no columns, only its key
             for sql, values_of_each in groups.items():
                 self._connection.executemany(sql, values_of_each)
 
     def _statement(self, change: Change) -> str:
-        name = (change.table, change.whole, change.unless_null, *change.columns)
+        name = (change.table, change.whole, change.gone, change.unless_null, *change.columns)
         sql = self._statements.get(name)
         if sql is None:
             sql = self._statements[name] = statement(change)

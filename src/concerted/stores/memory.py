@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from concerted.errors import NotFound, Unreachable
-from concerted.ports.store import ArchiveRecord, Entry, Fenced, Record, Row, RunRecord, TaskRecord, View, Write
+from concerted.ports.store import (
+    ArchiveRecord,
+    Entry,
+    PrimitiveRecord,
+    Record,
+    Renewal,
+    RunRecord,
+    View,
+    Write,
+)
 from concerted.stores.adoption import UNFINISHED, parents_first, takeovers
-from concerted.stores.archives import archive_name, archived_row, check_finished
-from concerted.stores.commit import Numbering, Prepared, entry_of, prepare
-from concerted.stores.queries import check_limit
+from concerted.stores.archives import archive_name, archived_row, check_finished, packed
+from concerted.stores.calls import settle
+from concerted.stores.commit import Answer, Numbering, Prepared, check_renewals, entry_of, prepare
+from concerted.stores.questions import check_limit
+from concerted.stores.renewals import Renewals
 from concerted.stores.tables import PastView, Tables
-from concerted.stores.writer import settle
 from concerted.values import Instant
 
 __all__ = ["MemoryState", "MemoryStore"]
@@ -29,6 +39,7 @@ class MemoryState:
     entries: tuple[Entry, ...] = ()
     archived: frozenset[int] = frozenset()  # the numbers of the entries that were moved out of the log
     tables: Tables = field(default_factory=Tables)
+    renewals: tuple[Renewal, ...] = ()  # only of a store that was closed; a crash leaves none
 
 
 class MemoryStore:
@@ -40,17 +51,20 @@ class MemoryStore:
 
     url = "memory://"
     durability: Literal["full", "normal", "off"] = "off"
+    shared = False
 
     def __init__(self, state: MemoryState | None = None) -> None:
         self.commits = 0
         self.rows = 0
         self._is_open = False
-        self._pending: list[tuple[list[Prepared], asyncio.Future[list[int | Fenced]]]] = []
+        self._renewals = Renewals()
+        self._pending: list[tuple[list[Prepared], asyncio.Future[list[Answer]]]] = []
         self.load(state or MemoryState())
 
     def export(self) -> MemoryState:
         """Return what is durable now; later changes do not touch it.  O(entries + records)."""
-        return MemoryState(tuple(self._entries), frozenset(self._archived), self._tables.copy())
+        left = () if self._is_open else tuple(self._renewals.all())
+        return MemoryState(tuple(self._entries), frozenset(self._archived), self._tables.copy(), left)
 
     def load(self, state: MemoryState) -> None:
         """Become what was exported; what was appended and not committed is lost."""
@@ -61,20 +75,28 @@ class MemoryStore:
         self._streams: dict[str, list[Entry]] = {}
         for entry in self._entries:
             self._streams.setdefault(entry.stream, []).append(entry)
-        self._numbering = Numbering(len(self._entries), self._epoch_of, lambda name: len(self._streams.get(name, ())))
+        self._renewals.clear()
+        self._renewals.change(state.renewals, ())
+        self._numbering = Numbering(
+            len(self._entries), self._epoch_of, lambda name: len(self._streams.get(name, ())), self._renewals
+        )
+
+    def forget_renewals(self) -> None:
+        """Forget what is held, as the crash of its owner does."""
+        self._renewals.clear()
 
     async def open(self) -> None:
         """Get ready."""
         self._is_open = True
 
-    async def append(self, writes: Sequence[Write]) -> list[int | Fenced]:
+    async def append(self, writes: Sequence[Write]) -> list[Answer]:
         """Write all rows of all unfenced writes, in one commit with whoever else appends in this turn."""
         self._check_open()
         prepared = [prepare(write) for write in writes]
         if not prepared:
             return []
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[list[int | Fenced]] = loop.create_future()
+        future: asyncio.Future[list[Answer]] = loop.create_future()
         if not self._pending:
             loop.call_soon(self._flush)
         self._pending.append((prepared, future))
@@ -93,15 +115,30 @@ class MemoryStore:
         """Say whether it is open: nobody else can own it."""
         return self._is_open
 
+    async def renew(self, renewals: Sequence[Renewal]) -> list[bool]:
+        """Hold these longer, never shorter; False for what is not held (any more)."""
+        self._check_open()
+        check_renewals(renewals)
+        return self._renewals.renew(renewals)
+
+    async def held(self, stream: str) -> dict[str, Instant]:
+        """Return what is held of a stream, key -> until when."""
+        self._check_open()
+        return self._renewals.held(stream)
+
+    def listen(self, told: Callable[[int], None]) -> None:
+        """Do nothing: no other process appends to this memory."""
+
     async def get(self, table: type[T], *key: str) -> T | None:
         """Return the record with this primary key."""
         return await self._now().get(table, *key)
 
     async def find(
-        self, table: type[T], where: Mapping[str, Any] | None = None, *, limit: int = 1000, after: Sequence[str] = ()
-    ) -> list[T]:
+        self, table: type[T], where: Mapping[str, Any] | None = None, *, limit: int = 1000,
+        after: Sequence[str] = (), until: tuple[str, Instant] | None = None,
+    ) -> list[T]:  # fmt: skip
         """Return records whose columns equal `where`, ordered by key."""
-        return await self._now().find(table, where, limit=limit, after=after)
+        return await self._now().find(table, where, limit=limit, after=after, until=until)
 
     async def stream(self, stream: str, *, after: int = 0, limit: int = 100_000) -> list[Entry]:
         """Return a stream's entries with `stream_seq > after`, in order; archived streams included."""
@@ -150,18 +187,19 @@ class MemoryStore:
         return len(wrong)
 
     async def archive(self, stream: str) -> ArchiveRecord:
-        """Move a finished run's stream out of the log; its instant is that of the newest entry."""
+        """Move a finished stream out of the log; its instant is that of the newest entry."""
         self._check_open()
         self._flush()
         existing = self._tables.get(ArchiveRecord, (stream,))
         if existing is not None:
             return existing
-        run = check_finished(stream, self._tables.get(RunRecord, (stream.removeprefix("run:"),)))
+        run = self._tables.get(RunRecord, (stream[4:],)) if stream.startswith("run:") else None
+        check_finished(stream, run, self._tables.get(PrimitiveRecord, (stream,)))
         entries = self._streams[stream]
-        size_bytes = sum(len(entry.data) for entry in entries)
+        archive = packed(entries, archive_name(stream), sum(len(entry.data) for entry in entries))
+        found = [self._tables.get(table, key) for table, key in archive.touched]
         at = max(entry.at for entry in self._entries)
-        tasks = list(self._tables.matching(TaskRecord, {"run": run.id}))
-        row: Row = archived_row(entries, archive_name(stream), size_bytes, (run, tasks), at)
+        row = archived_row(archive, [record for record in found if record is not None], at)
         self._archived.update(entry.seq for entry in entries)
         self._commit([prepare(Write(rows=(row,)))])
         archived = self._tables.get(ArchiveRecord, (stream,))
@@ -180,7 +218,7 @@ class MemoryStore:
         answers = iter(self._commit([one for prepared, _ in pending for one in prepared]))
         settle([(future, [next(answers) for _ in prepared]) for prepared, future in pending])
 
-    def _commit(self, prepared: list[Prepared]) -> list[int | Fenced]:
+    def _commit(self, prepared: list[Prepared]) -> list[Answer]:
         answers = [self._numbering.place(one) for one in prepared]
         rows, changes = self._numbering.take()
         for row in rows:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Any
 
 import msgspec
 
 from concerted.errors import Invalid
+from concerted.kinds import MAIL_STREAM, PRIMITIVES, PRINCIPALS_STREAM
 from concerted.ports.store import AgentRecord, ArchiveRecord, Entry, Record, Row, RunRecord, TaskRecord
+from concerted.stores.changes import DEFAULTS, TABLES, Change, Columns, Count, Data, columns_of, reader
+from concerted.stores.primitive_projections import MAIL_RULES, PRINCIPAL_RULES, primitive
 from concerted.values import encode
 
 __all__ = [
@@ -24,30 +27,6 @@ __all__ = [
 ]
 
 STORE_STREAM = "store"  # the stream in which the store speaks of itself
-
-TABLES: tuple[type[Record], ...] = (RunRecord, TaskRecord, AgentRecord, ArchiveRecord)
-
-
-class Change(NamedTuple):
-    """One record of one table, and the columns that a row of the log sets in it.
-
-    whole: `columns` is the complete record, key included, and replaces what was there; otherwise a record
-    that does not exist stays so.  unless_null: the change holds only if this column is not null.
-    """
-
-    table: type[Record]
-    key: tuple[str, ...]
-    columns: dict[str, Any]
-    whole: bool = False
-    unless_null: str = ""
-
-
-class Columns(NamedTuple):
-    """The columns of a table in their order; which of them hold JSON (bytes), which truth values."""
-
-    names: tuple[str, ...]
-    json: frozenset[str]
-    truth: frozenset[str]
 
 
 def project(fact: Row | Entry) -> Sequence[Change]:
@@ -68,86 +47,76 @@ def project(fact: Row | Entry) -> Sequence[Change]:
         raise Invalid(f"the data of a row of kind {fact.kind} in {fact.stream!r} does not fit: {error}") from error
 
 
-def columns_of(table: type[Record]) -> Columns:
-    """Describe the columns of a table."""
-    return _COLUMNS[table]
-
-
 def record_to_json(record: Record) -> dict[str, Any]:
     """Return a record as an archive keeps it: JSON columns as texts, so that they come back byte for byte."""
-    known = _COLUMNS[type(record)]
+    known = columns_of(type(record))
     columns = {name: getattr(record, name) for name in known.names}
     return {name: value.decode() if isinstance(value, bytes) else value for name, value in columns.items()}
 
 
 def record_from_json(table: type[Record], columns: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns of an archived record; what it does not have gets its default."""
-    known = _COLUMNS[table]
+    known = columns_of(table)
     kept = {name: columns[name] for name in known.names if name in columns}
     texts = {name: value.encode() for name, value in kept.items() if name in known.json and value is not None}
-    return {**_DEFAULTS[table], **kept, **texts}
+    return {**DEFAULTS[table], **kept, **texts}
 
 
-# The data of each kind: only what the tables keep; everything else in it is skipped unread.
-
-Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+# The data of each kind.
 
 
-class _Data(msgspec.Struct, frozen=True, kw_only=True):
-    """The root of what is read out of a row's data."""
-
-
-class _RunCreated(_Data, frozen=True):
+class _RunCreated(Data, frozen=True):
     strategy: str
     parent: str | None = None
     root: str | None = None
     plan: str | None = None
 
 
-class _RunStarted(_Data, frozen=True):
+class _RunStarted(Data, frozen=True):
     node: str
     epoch: Count
     deadline_at: float | None = None
 
 
-class _RunResumed(_Data, frozen=True):
+class _RunResumed(Data, frozen=True):
     node: str
     epoch: Count
     attempts: Count = 0
 
 
-class _Why(_Data, frozen=True):
+class _Why(Data, frozen=True):
     error: str | None = None
     reason: str | None = None
 
 
-class _TaskAdded(_Data, frozen=True):
+class _TaskAdded(Data, frozen=True):
     id: str
     description: str = ""
     after: tuple[str, ...] = ()
+    waits_for: tuple[str, ...] = ()
 
 
-class _TasksAdded(_Data, frozen=True):
+class _TasksAdded(Data, frozen=True):
     tasks: tuple[_TaskAdded, ...]
 
 
-class _TaskClaimed(_Data, frozen=True):
+class _TaskClaimed(Data, frozen=True):
     epoch: Count
     attempt: Count
 
 
-class _TaskDone(_Data, frozen=True):
+class _TaskDone(Data, frozen=True):
     epoch: Count
     result: msgspec.Raw = msgspec.Raw(b"null")
 
 
-class _AgentRegistered(_Data, frozen=True):
+class _AgentRegistered(Data, frozen=True):
     profile: msgspec.Raw
     link: str = "local"
     spec: msgspec.Raw = msgspec.Raw(b"null")
 
 
-class _StreamArchived(_Data, frozen=True):
+class _StreamArchived(Data, frozen=True):
     stream: str
     path: str
     entries: Count
@@ -155,22 +124,15 @@ class _StreamArchived(_Data, frozen=True):
     records: dict[str, list[dict[str, Any]]]
 
 
-D = TypeVar("D", bound=_Data)
-
-
-def _reader(shape: type[D]) -> Callable[[bytes], D]:
-    return msgspec.json.Decoder(shape).decode
-
-
-_run_created = _reader(_RunCreated)
-_run_started = _reader(_RunStarted)
-_run_resumed = _reader(_RunResumed)
-_why = _reader(_Why)
-_tasks_added = _reader(_TasksAdded)
-_task_claimed = _reader(_TaskClaimed)
-_task_done = _reader(_TaskDone)
-_agent_registered = _reader(_AgentRegistered)
-_stream_archived = _reader(_StreamArchived)
+_run_created = reader(_RunCreated)
+_run_started = reader(_RunStarted)
+_run_resumed = reader(_RunResumed)
+_why = reader(_Why)
+_tasks_added = reader(_TasksAdded)
+_task_claimed = reader(_TaskClaimed)
+_task_done = reader(_TaskDone)
+_agent_registered = reader(_AgentRegistered)
+_stream_archived = reader(_StreamArchived)
 
 
 # Runs
@@ -182,7 +144,7 @@ def _run(run: str, **columns: Any) -> list[Change]:
 
 def _created(fact: Row | Entry, run: str) -> list[Change]:
     data = _run_created(fact.data)
-    columns = _DEFAULTS[RunRecord] | {
+    columns = DEFAULTS[RunRecord] | {
         "id": run,
         "strategy": data.strategy,
         "parent": data.parent,
@@ -242,11 +204,11 @@ def _added(fact: Row | Entry, run: str) -> list[Change]:
         Change(
             TaskRecord,
             (run, task.id),
-            _DEFAULTS[TaskRecord]
+            DEFAULTS[TaskRecord]
             | {
                 "run": run,
                 "id": task.id,
-                "status": "pending" if task.after else "ready",
+                "status": "pending" if task.after or task.waits_for else "ready",
                 "description": task.description,
                 "after": encode(task.after),
                 "since": fact.at,
@@ -290,7 +252,7 @@ def _agent(agent: str, **columns: Any) -> list[Change]:
 
 def _registered(fact: Row | Entry, agent: str) -> list[Change]:
     data = _agent_registered(fact.data)
-    columns = _DEFAULTS[AgentRecord] | {
+    columns = DEFAULTS[AgentRecord] | {
         "id": agent,
         "profile": bytes(data.profile),
         "link": data.link,
@@ -359,24 +321,9 @@ _RULES: Mapping[str, tuple[str, Callable[[Row | Entry, str], list[Change]]]] = {
     "agent.alive": ("agent:", _state),
     "agent.left": ("agent:", _state),
     "stream.archived": (STORE_STREAM, _archived),
+    **{kind: (MAIL_STREAM, rule) for kind, rule in MAIL_RULES.items()},
+    **{kind: (PRINCIPALS_STREAM, rule) for kind, rule in PRINCIPAL_RULES.items()},
+    **dict.fromkeys(PRIMITIVES, ("", primitive)),
 }
 
 PROJECTED: frozenset[str] = frozenset(_RULES)
-
-
-def _columns(table: type[Record]) -> Columns:
-    fields = msgspec.structs.fields(table)
-    return Columns(
-        names=tuple(field.name for field in fields),
-        json=frozenset(field.name for field in fields if field.type in (bytes, bytes | None)),
-        truth=frozenset(field.name for field in fields if field.type is bool),
-    )
-
-
-def _defaults(table: type[Record]) -> dict[str, Any]:
-    fields = msgspec.structs.fields(table)
-    return {field.name: field.default for field in fields if field.default is not msgspec.NODEFAULT}
-
-
-_COLUMNS: Mapping[type[Record], Columns] = {table: _columns(table) for table in TABLES}
-_DEFAULTS: Mapping[type[Record], dict[str, Any]] = {table: _defaults(table) for table in TABLES}

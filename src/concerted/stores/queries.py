@@ -6,17 +6,16 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from concerted.errors import Invalid
-from concerted.ports.store import ArchiveRecord, Entry, Record
+from concerted.ports.store import ArchiveRecord, Entry, PrimitiveRecord, Record, RunRecord
+from concerted.stores import questions
 from concerted.stores.commit import entry_of
 from concerted.stores.projections import TABLES, Change, columns_of
-from concerted.stores.sqlite_schema import SELECT
-from concerted.stores.tables import FIND_LIMIT, Tables, check_find
+from concerted.stores.tables import FIND_LIMIT, Tables
+from concerted.values import Instant
 
 __all__ = [
-    "LOG_LIMIT",
     "blobs_of",
-    "check_limit",
+    "ending_of",
     "epoch_of",
     "find",
     "find_all",
@@ -29,43 +28,22 @@ __all__ = [
     "stream_rows",
 ]
 
-LOG_LIMIT = 1_000_000  # entries in one answer of `log` or `stream`
-
 T = TypeVar("T", bound=Record)
 
 
 def get(connection: sqlite3.Connection, table: type[T], key: Sequence[str]) -> T | None:
     """Return the record with this key."""
-    columns = columns_of(table)
-    if len(key) != len(table.key):
-        raise Invalid(f"{tuple(key)!r} is no key of table {table.table}, which is ({', '.join(table.key)})")
-    test = " and ".join(f"{name} = ?" for name in table.key)
-    row = connection.execute(
-        f"select {', '.join(columns.names)} from {table.table} where {test}", tuple(key)
-    ).fetchone()  # fmt: skip
+    row = connection.execute(*questions.get(table, key)).fetchone()
     return None if row is None else _record(table, row)
 
 
 def find(
-    connection: sqlite3.Connection, table: type[T], where: Mapping[str, Any] | None, limit: int, after: Sequence[str]
-) -> list[T]:
+    connection: sqlite3.Connection, table: type[T], where: Mapping[str, Any] | None, limit: int,
+    after: Sequence[str], until: tuple[str, Instant] | None = None,
+) -> list[T]:  # fmt: skip
     """Return matching records in key order."""
-    check_find(table, where, limit, after)
-    tests, values = [], []
-    for name, value in (where or {}).items():
-        wanted = value if isinstance(value, tuple) else (value,)
-        present = [one for one in wanted if one is not None]
-        test = f"{name} in ({', '.join('?' * len(present))})"
-        tests.append(f"({test} or {name} is null)" if len(present) < len(wanted) else test)
-        values += present
-    if after:
-        tests.append(f"({', '.join(table.key)}) > ({', '.join('?' * len(after))})")
-        values += after
-    question = f"select {', '.join(columns_of(table).names)} from {table.table}"
-    if tests:
-        question += f" where {' and '.join(tests)}"
-    question += f" order by {', '.join(table.key)} limit ?"
-    return [_record(table, row) for row in connection.execute(question, (*values, limit))]
+    rows = connection.execute(*questions.find(table, where, limit, after, until))
+    return [_record(table, row) for row in rows]
 
 
 def find_all(connection: sqlite3.Connection, table: type[T], where: Mapping[str, Any]) -> list[T]:
@@ -83,29 +61,12 @@ def log(
     connection: sqlite3.Connection, after: int, until: int | None, names: Mapping[str, str | None], limit: int
 ) -> list[Entry]:
     """Return entries with `after < seq <= until`.  names: column -> its value, or a prefix of it and `*`."""
-    check_limit(limit)
-    tests, values = ["seq > ?"], [after, *([] if until is None else [until])]
-    if until is not None:
-        tests.append("seq <= ?")
-    rest: list[Any] = []
-    for column, name in names.items():
-        if name is None:
-            continue
-        prefix = name.removesuffix("*")
-        if prefix == name:
-            tests.append(f"{column} = ?")
-            rest.append(name)
-        else:
-            tests.append(f"substr({column}, 1, ?) = ?")
-            rest += [len(prefix), prefix]
-    question = f"{SELECT} where {' and '.join(tests)} order by seq limit ?"
-    return [entry_of(row) for row in connection.execute(question, (*values, *rest, limit))]
+    return [entry_of(row) for row in connection.execute(*questions.log(after, until, names, limit))]
 
 
 def stream_rows(connection: sqlite3.Connection, stream: str, after: int, limit: int) -> list[Entry]:
     """Return those entries of a stream that are in the log itself."""
-    question = f"{SELECT} where stream = ? and stream_seq > ? order by stream_seq limit ?"
-    return [entry_of(row) for row in connection.execute(question, (stream, after, limit))]
+    return [entry_of(row) for row in connection.execute(*questions.stream_rows(stream, after, limit))]
 
 
 def last_seq(connection: sqlite3.Connection) -> int:
@@ -121,6 +82,12 @@ def epoch_of(connection: sqlite3.Connection, run: str) -> int:
     """Return a run's epoch, 0 if there is no such run."""
     row = connection.execute("select epoch from runs where id = ?", (run,)).fetchone()
     return int(row[0]) if row else 0
+
+
+def ending_of(connection: sqlite3.Connection, stream: str) -> tuple[RunRecord | None, PrimitiveRecord | None]:
+    """Return the record that says whether a stream is finished: of the run, or of the primitive, that has it."""
+    run = get(connection, RunRecord, (stream[4:],)) if stream.startswith("run:") else None
+    return run, get(connection, PrimitiveRecord, (stream,))
 
 
 def length_of(connection: sqlite3.Connection, stream: str) -> int:
@@ -152,19 +119,11 @@ def statement(change: Change) -> str:
     if change.whole:
         return f"replace into {change.table.table}({', '.join(names)}) values ({', '.join('?' * len(names))})"
     test = " and ".join(f"{name} = ?" for name in change.table.key)
+    if change.gone:
+        return f"delete from {change.table.table} where {test}"
     if change.unless_null:
         test += f" and {change.unless_null} is not null"
     return f"update {change.table.table} set {', '.join(f'{name} = ?' for name in names)} where {test}"
-
-
-def check_limit(limit: int) -> None:
-    """Refuse a page without bounds.
-
-    Raises:
-        Invalid: it is below 1 or above LOG_LIMIT.
-    """
-    if not 1 <= limit <= LOG_LIMIT:
-        raise Invalid(f"limit is {limit}; a page holds 1 to {LOG_LIMIT:,} entries, and `after` asks for the next one")
 
 
 def _records(connection: sqlite3.Connection, table: type[T]) -> Iterator[T]:

@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from concerted.errors import Unreachable
-from concerted.ports.store import ArchiveRecord, Entry, Fenced, Record, RunRecord, View, Write
+from concerted.ports.store import ArchiveRecord, Entry, Record, Renewal, RunRecord, View, Write
 from concerted.stores import queries
-from concerted.stores.archives import archive_folder, check_finished, write_archive
-from concerted.stores.commit import prepare
+from concerted.stores.archives import Packed, archive_folder, check_finished, write_archive
+from concerted.stores.calls import Append
+from concerted.stores.commit import Answer, Durability, check_renewals, prepare
 from concerted.stores.ledger import Ledger
 from concerted.stores.ownership import Ownership
+from concerted.stores.questions import LOG_LIMIT
+from concerted.stores.renewals import Renewals
 from concerted.stores.sqlite_reader import SqliteReader
-from concerted.stores.sqlite_schema import Durability
-from concerted.stores.writer import Append, Writer
+from concerted.stores.writer import Writer
 from concerted.values import Instant
 
 __all__ = ["SqliteStore"]
@@ -35,6 +38,8 @@ class SqliteStore:
     snapshot_every: entries between two snapshots, which bound the cost of `at`.
     """
 
+    shared = False
+
     def __init__(
         self, path: str | Path, *, durability: Durability = "full", snapshot_every: int = 10_000
     ) -> None:  # fmt: skip
@@ -43,6 +48,7 @@ class SqliteStore:
         self.durability: Durability = durability
         self._snapshot_every = snapshot_every
         self._ownership = Ownership(self.path)
+        self._renewals = Renewals()
         self._writer: Writer | None = None
         self._reader: SqliteReader | None = None
         self._pending: list[Append] = []
@@ -70,7 +76,9 @@ class SqliteStore:
         """
         assert self._writer is None, f"{self.path} is open already"
         self._ownership.take()
-        writer = Writer(self.path, partial(Ledger, self.path, self.durability, self._snapshot_every))
+        self._renewals.clear()
+        ledger = partial(Ledger, self.path, self.durability, self._snapshot_every, self._renewals)
+        writer = Writer(self.path, ledger)
         try:
             await writer.start()
             self._reader = await SqliteReader.open(self.path, is_owned=True)
@@ -80,7 +88,7 @@ class SqliteStore:
             raise
         self._writer = writer
 
-    async def append(self, writes: Sequence[Write]) -> list[int | Fenced]:
+    async def append(self, writes: Sequence[Write]) -> list[Answer]:
         """Write all rows of all unfenced writes in one transaction, shared with whoever else appends now.
 
         Who is cancelled while waiting does not know whether they were written.
@@ -96,7 +104,7 @@ class SqliteStore:
         if not prepared:
             return []
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[list[int | Fenced]] = loop.create_future()
+        future: asyncio.Future[list[Answer]] = loop.create_future()
         if not self._pending:
             # All that is appended in this turn of the loop goes into one commit.
             loop.call_soon(self._flush)
@@ -114,15 +122,30 @@ class SqliteStore:
         """Say whether the file is still owned: the lock ends with the process, not with a lease."""
         return self._writer is not None
 
+    async def renew(self, renewals: Sequence[Renewal]) -> list[bool]:
+        """Hold these longer, never shorter; False for what is not held (any more)."""
+        self._open_writer()
+        check_renewals(renewals)
+        return self._renewals.renew(renewals)
+
+    async def held(self, stream: str) -> dict[str, Instant]:
+        """Return what is held of a stream, key -> until when."""
+        self._open_writer()
+        return self._renewals.held(stream)
+
+    def listen(self, told: Callable[[int], None]) -> None:
+        """Do nothing: no other process appends to the file."""
+
     async def get(self, table: type[T], *key: str) -> T | None:
         """Return the record with this primary key."""
         return await self._open_reader().get(table, *key)
 
     async def find(
-        self, table: type[T], where: Mapping[str, Any] | None = None, *, limit: int = 1000, after: Sequence[str] = ()
-    ) -> list[T]:
+        self, table: type[T], where: Mapping[str, Any] | None = None, *, limit: int = 1000,
+        after: Sequence[str] = (), until: tuple[str, Instant] | None = None,
+    ) -> list[T]:  # fmt: skip
         """Return records whose columns equal `where`, ordered by key."""
-        return await self._open_reader().find(table, where, limit=limit, after=after)
+        return await self._open_reader().find(table, where, limit=limit, after=after, until=until)
 
     async def stream(self, stream: str, *, after: int = 0, limit: int = 100_000) -> list[Entry]:
         """Return a stream's entries with `stream_seq > after`, in order; archived streams included."""
@@ -153,7 +176,7 @@ class SqliteStore:
         return await self._open_writer().do(Ledger.rebuild)
 
     async def archive(self, stream: str) -> ArchiveRecord:
-        """Move a finished run's stream into a file in `PATH.archive`.  Idempotent.
+        """Move a finished stream into a file in `PATH.archive`.  Idempotent.
 
         Raises:
             NotFound: there is no such run.
@@ -164,8 +187,8 @@ class SqliteStore:
         existing = await reader.get(ArchiveRecord, stream)
         if existing is not None:
             return existing
-        entries, name, size_bytes = await reader.ask(partial(_write_archive, store=self.path, stream=stream))
-        return await writer.do(lambda ledger: ledger.archive(entries, name, size_bytes, time.time()))
+        packed = await reader.ask(partial(_write_archive, store=self.path, stream=stream))
+        return await writer.do(lambda ledger: ledger.archive(packed, time.time()))
 
     async def close(self) -> None:
         """Finish what is queued, release ownership.  Idempotent."""
@@ -177,6 +200,8 @@ class SqliteStore:
         try:
             # The writer goes last: only its connection copies the write-ahead log into the file.
             await reader.close()
+            with suppress(Unreachable):
+                await writer.do(Ledger.leave_renewals)
             await writer.stop()
         finally:
             self._ownership.release()
@@ -197,9 +222,7 @@ class SqliteStore:
         return self._reader
 
 
-def _write_archive(connection: sqlite3.Connection, store: Path, stream: str) -> tuple[list[Entry], str, int]:
+def _write_archive(connection: sqlite3.Connection, store: Path, stream: str) -> Packed:
     """Write a finished stream to its file, in the reader's thread, while the writer goes on."""
-    check_finished(stream, queries.get(connection, RunRecord, (stream.removeprefix("run:"),)))
-    entries = queries.stream_rows(connection, stream, 0, queries.LOG_LIMIT)
-    name, size_bytes = write_archive(archive_folder(store), entries)
-    return entries, name, size_bytes
+    check_finished(stream, *queries.ending_of(connection, stream))
+    return write_archive(archive_folder(store), queries.stream_rows(connection, stream, 0, LOG_LIMIT))

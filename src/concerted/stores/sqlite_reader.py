@@ -15,10 +15,12 @@ from concerted.errors import ConcertedError, StoreDamaged, Unreachable
 from concerted.ports.store import ArchiveRecord, Entry, Record
 from concerted.stores import queries
 from concerted.stores.archives import read_archive
+from concerted.stores.calls import settle
 from concerted.stores.history import tables_at
+from concerted.stores.questions import check_limit
 from concerted.stores.sqlite_schema import open_for_reading, transaction, translated
 from concerted.stores.tables import PastView
-from concerted.stores.writer import settle
+from concerted.values import Instant
 
 __all__ = ["SqliteReader"]
 
@@ -71,10 +73,11 @@ class SqliteReader:
         return await self.ask(partial(queries.get, table=table, key=key))
 
     async def find(
-        self, table: type[T], where: Mapping[str, Any] | None = None, *, limit: int = 1000, after: Sequence[str] = ()
-    ) -> list[T]:
+        self, table: type[T], where: Mapping[str, Any] | None = None, *, limit: int = 1000,
+        after: Sequence[str] = (), until: tuple[str, Instant] | None = None,
+    ) -> list[T]:  # fmt: skip
         """Return records whose columns equal `where`, ordered by key."""
-        return await self.ask(partial(queries.find, table=table, where=where, limit=limit, after=after))
+        return await self.ask(partial(queries.find, table=table, where=where, limit=limit, after=after, until=until))
 
     async def stream(self, stream: str, *, after: int = 0, limit: int = 100_000) -> list[Entry]:
         """Return a stream's entries with `stream_seq > after`, in order; archived streams included."""
@@ -181,7 +184,7 @@ def _stamp(path: Path) -> _Stamp | None:
 
 
 def _stream(connection: sqlite3.Connection, folder: Path, stream: str, after: int, limit: int) -> list[Entry]:
-    queries.check_limit(limit)
+    check_limit(limit)
     with transaction(connection, "deferred"):
         archived = queries.get(connection, ArchiveRecord, (stream,))
         rows = queries.stream_rows(connection, stream, after, limit)

@@ -11,14 +11,12 @@ from typing import Literal
 from urllib.parse import quote
 
 from concerted.errors import ConcertedError, NotAllowed, StoreDamaged, Unreachable
+from concerted.stores.commit import Durability
 
-__all__ = ["LARGE_BYTES", "SELECT", "Durability", "open_for_reading", "open_for_writing", "transaction", "translated"]
-
-Durability = Literal["full", "normal", "off"]
+__all__ = ["Durability", "open_for_reading", "open_for_writing", "transaction", "translated"]
 
 APPLICATION_ID = 0x434F4E43  # "CONC", at byte 68 of the file
 SMALLEST_BYTES = 512  # of a SQLite file that is not empty
-LARGE_BYTES = 64 * 1024  # data above this is kept once, by its hash
 BUSY_S = 10.0  # how long another program (a backup, a shell) may hold the file before we give up
 CHECKPOINT_PAGES = 4000  # of 4 KiB: how long the write-ahead log grows before it is copied into the file
 
@@ -50,11 +48,29 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             stream text primary key, path text not null, entries integer not null, size_bytes integer not null,
             at real not null)""",
     ),
+    (
+        """create table primitives(
+            stream text primary key, kind text not null, id text not null, name text not null, status text not null,
+            creator text, created_at real not null, ended_at real, deadline_at real, wake_at real,
+            arrived integer not null, total integer not null, folded integer not null)""",
+        "create index primitives_status on primitives(status, stream)",
+        "create index primitives_wake_at on primitives(wake_at) where wake_at is not null",
+        "create table participants(agent text not null, stream text not null, primary key (agent, stream))",
+        """create table messages(
+            agent text not null, id text not null, sender text not null, type text not null, priority text not null,
+            status text not null, content blob not null, requires_acknowledgment integer not null,
+            stored_at real not null, fetched_at real, acknowledged_at real, due_at real, attempts integer not null,
+            escalate_to text, escalated integer not null, expires_at real,
+            fetched_in text not null, primary key (agent, id))""",
+        "create index messages_status on messages(agent, status, id)",
+        "create index messages_due_at on messages(due_at) where due_at is not null",
+        """create table renewals(
+            stream text not null, key text not null, until real not null, primary key (stream, key))""",
+        """create table principals(
+            name text primary key, role text not null, token text not null, created_at real not null,
+            revoked_at real)""",
+    ),
 )
-
-# The columns of a log row, its data fetched from aside where it is large.
-SELECT = """select seq, stream, stream_seq, at, kind, agent, ref,
-    coalesce(data, (select blobs.data from blobs where blobs.hash = log.hash)), lamport from log"""
 
 
 def open_for_writing(path: Path, durability: Durability) -> sqlite3.Connection:

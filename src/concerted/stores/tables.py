@@ -12,6 +12,7 @@ import msgspec
 from concerted.errors import Invalid
 from concerted.ports.store import Entry, Record, Row
 from concerted.stores.projections import TABLES, Change, columns_of, project
+from concerted.values import Instant
 
 __all__ = ["FIND_LIMIT", "PastView", "Tables", "check_find"]
 
@@ -38,7 +39,11 @@ class Tables:
         """Apply one change."""
         records = self._records[change.table]
         now = records.get(change.key)
-        if change.whole:
+        if change.gone:
+            if now is not None:
+                keys = self._keys[change.table]
+                del records[change.key], keys[bisect_left(keys, change.key)]
+        elif change.whole:
             if now is None:
                 insort(self._keys[change.table], change.key)
             records[change.key] = change.table(**change.columns)
@@ -54,13 +59,20 @@ class Tables:
         """Return the record with this key."""
         return cast("T | None", self._records[table].get(key))
 
-    def find(self, table: type[T], where: Mapping[str, Any] | None, limit: int, after: Sequence[str]) -> list[T]:
+    def find(
+        self, table: type[T], where: Mapping[str, Any] | None, limit: int, after: Sequence[str],
+        until: tuple[str, Instant] | None = None,
+    ) -> list[T]:  # fmt: skip
         """Return one page of matching records in key order."""
-        check_find(table, where, limit, after)
-        return list(islice(self.matching(table, where or {}, after), limit))
+        check_find(table, where, limit, after, until)
+        return list(islice(self.matching(table, where or {}, after, until), limit))
 
-    def matching(self, table: type[T], where: Mapping[str, Any], after: Sequence[str] = ()) -> Iterator[T]:
+    def matching(
+        self, table: type[T], where: Mapping[str, Any], after: Sequence[str] = (),
+        until: tuple[str, Instant] | None = None,
+    ) -> Iterator[T]:  # fmt: skip
         """Go through matching records in key order; only those under an equal first key column are looked at."""
+        column, latest = until or ("", 0.0)
         wanted = {name: value if isinstance(value, tuple) else (value,) for name, value in where.items()}
         keys, found = self._keys[table], cast("dict[Key, T]", self._records[table])
         start = bisect_right(keys, tuple(after)) if after else 0
@@ -72,6 +84,8 @@ class Tables:
             if only is not None and key[0] != only:
                 break
             record = found[key]
+            if column and ((instant := getattr(record, column)) is None or instant > latest):
+                continue
             if all(getattr(record, name) in values for name, values in wanted.items()):
                 yield record
 
@@ -103,21 +117,28 @@ class PastView:
         return self._tables.get(table, key)
 
     async def find(
-        self, table: type[T], where: Mapping[str, Any] | None = None, *, limit: int = 1000, after: Sequence[str] = ()
-    ) -> list[T]:
+        self, table: type[T], where: Mapping[str, Any] | None = None, *, limit: int = 1000,
+        after: Sequence[str] = (), until: tuple[str, Instant] | None = None,
+    ) -> list[T]:  # fmt: skip
         """Return records whose columns equal `where`, ordered by key."""
-        return self._tables.find(table, where, limit, after)
+        return self._tables.find(table, where, limit, after, until)
 
 
-def check_find(table: type[Record], where: Mapping[str, Any] | None, limit: int, after: Sequence[str]) -> None:
+def check_find(
+    table: type[Record], where: Mapping[str, Any] | None, limit: int, after: Sequence[str],
+    until: tuple[str, Instant] | None,
+) -> None:  # fmt: skip
     """Refuse a question that no table can answer.
 
     Raises:
-        Invalid: an unknown column, a limit out of bounds, or an `after` that is no key of this table.
+        Invalid: an unknown column, one of no instants, a limit out of bounds, or an `after` that is no key.
     """
-    unknown = [name for name in where or {} if name not in columns_of(table).names]
+    columns = columns_of(table)
+    unknown = [name for name in where or {} if name not in columns.names]
     if unknown:
-        raise Invalid(f"table {table.table} has no column {unknown[0]!r}; it has {', '.join(columns_of(table).names)}")
+        raise Invalid(f"table {table.table} has no column {unknown[0]!r}; it has {', '.join(columns.names)}")
+    if until is not None and until[0] not in columns.instants:
+        raise Invalid(f"{until[0]!r} holds no instants in table {table.table}; {', '.join(columns.instants)} do")
     if not 1 <= limit <= FIND_LIMIT:
         raise Invalid(f"limit is {limit}; a page holds 1 to {FIND_LIMIT:,} records, and `after` asks for the next one")
     if after and len(after) != len(table.key):

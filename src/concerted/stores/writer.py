@@ -6,32 +6,19 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from concerted.errors import ConcertedError, Overloaded, Unreachable
-from concerted.ports.store import Fenced
-from concerted.stores.commit import Prepared
+from concerted.stores.calls import COMMIT_ROWS, QUEUED_ROWS, Append, Outcome, settle
 from concerted.stores.ledger import Ledger
 from concerted.stores.sqlite_schema import translated
 
-__all__ = ["Append", "Writer", "settle"]
-
-COMMIT_ROWS = 20_000  # in one commit; what comes after them waits for the next
-QUEUED_ROWS = 1_000_000  # waiting for the disk; beyond that it cannot keep up
+__all__ = ["Writer"]
 
 T = TypeVar("T")
-Outcome = tuple["asyncio.Future[Any]", Any]
-
-
-class Append(NamedTuple):
-    """The writes of one call, how many rows they have, and who waits for the answers."""
-
-    writes: Sequence[Prepared]
-    rows: int
-    future: asyncio.Future[list[int | Fenced]]
 
 
 class _Job(NamedTuple):
@@ -225,14 +212,3 @@ class Writer:
     def _settle(self, outcomes: list[Outcome], rows: int) -> None:
         self._queued_rows -= rows
         settle(outcomes)
-
-
-def settle(outcomes: list[Outcome]) -> None:
-    """Give everybody their answer or error; who has been cancelled meanwhile needs none."""
-    for future, outcome in outcomes:
-        if future.done():
-            continue
-        if isinstance(outcome, BaseException):
-            future.set_exception(outcome)
-        else:
-            future.set_result(outcome)

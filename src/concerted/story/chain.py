@@ -161,7 +161,7 @@ def _about(story: Story, entry: Entry, value: dict[str, Any]) -> frozenset[str] 
             return frozenset(value["awards"]) | frozenset(value.get("unsold") or ())
         case "participant.lost":
             return frozenset(task for task, claim in story.claims.items() if claim[0] == entry.agent)
-        case "lease.expired" | "result.refused":
+        case "claim.expired" | "result.refused":
             return frozenset({str(value.get("task"))})
         case "command.sent" | "reply.received" | "reply.late" | "participant.joined" | "participant.changed":
             return frozenset()  # bids are told where the round is closed, results where they are accepted
@@ -193,7 +193,7 @@ def _follow(story: Story, entry: Entry, value: dict[str, Any]) -> None:
             story.open[int(ref)] = Open(f"child run {value['run']}", None, entry.at)
         case "effect.started":
             story.open[int(ref)] = Open(f"local effect {value['name']}", None, entry.at)
-        case "reply.received" | "child.ended" | "effect.recorded" | "lease.expired":
+        case "reply.received" | "child.ended" | "effect.recorded" | "claim.expired":
             opened_before = story.open.pop(int(ref), None)
             if opened_before is not None and opened_before.type == "REQUEST_BID":
                 story.sale.answers[entry.agent or "?"] = value

@@ -37,7 +37,7 @@ def sentence(entry: Entry, value: dict[str, Any]) -> str | None:
             newer = f"; {value['current_epoch']} is the newest" if value["current_epoch"] != value["epoch"] else ""
             claim = f"claim {value['epoch']}, which is over{newer}"
             return f"{agent} came with a result of {value['task']} under {claim}; refused and kept"
-        case "lease.expired":
+        case "claim.expired":
             return f"{agent} let the lease of {value['task']} run out"
         case "participant.lost":
             return f"{agent} was lost: {value.get('reason', '')}"

@@ -40,6 +40,7 @@ from concerted.board.task import (
 )
 from concerted.messages import Reply
 from concerted.run import Run
+from concerted.strategies.meetings import Meetings
 from concerted.strategies.outcome import outcome_of
 from concerted.strategies.staff import Staff
 from concerted.values import AgentId, Instant, Outcome, Task, TaskId
@@ -83,6 +84,7 @@ class Workshop:
         self._changed = asyncio.Event()
         self._fault: BaseException | None = None
         self._started_at = run.now()
+        self._meetings = Meetings(run, self._met)
 
     # the book
 
@@ -94,12 +96,16 @@ class Workshop:
         """
         self._graph = Graph(tasks)
         self.open = ReadyQueue(self._graph)
-        self.states = {task.id: TaskState(task, "pending" if task.after else "ready") for task in tasks}
+        self.states = {
+            task.id: TaskState(task, "pending" if task.after or task.waits_for else "ready") for task in tasks
+        }
         self._due = [(self._started_at + task.deadline_s, task.id) for task in tasks if task.deadline_s is not None]
         heapq.heapify(self._due)
         self.run.record("tasks.added", tasks=list(tasks))
+        self._meetings.open(tasks)
         for task in self._graph.start():
-            self.open.add(task)
+            if not self._meetings.hold_up(task):
+                self.open.add(task)
 
     @property
     def unfinished(self) -> bool:
@@ -117,7 +123,7 @@ class Workshop:
         while self._due and self._due[0][0] <= now:
             _, task = heapq.heappop(self._due)
             if self.states[task].status in ("pending", "ready"):
-                self.fail(task, self._too_late(task))
+                self.fail(task, _too_late(self.states[task]))
         return [self.states[task].task for task in islice(self.open, limit)]
 
     def results(self) -> dict[TaskId, Any]:
@@ -180,6 +186,7 @@ class Workshop:
 
     async def stop(self) -> None:
         """Call back what is still being worked on."""
+        self._meetings.close()
         workers = list(self._workers.values())
         for worker in workers:
             worker.cancel()
@@ -215,9 +222,9 @@ class Workshop:
         if reply.ok:
             self._decide(task, Complete(reply.agent, reply.epoch, reply.value))
             self._results[task] = reply.value
+            self._meetings.arrive(self.states[task].task, reply.value)
             for dependent in self._graph.done(task):
-                self._decide(dependent, MakeReady())
-                self.open.add(dependent)
+                self._free(dependent)
             self.run.progress(len(self._results), len(self.states))
             return None
         self._decide(task, Release(reply.epoch, reply.status, reply.error or reply.status))
@@ -230,23 +237,33 @@ class Workshop:
         if self.states[task].is_over:
             self._drop(task)
         elif self._left_s(task) == 0.0:
-            self.fail(task, self._too_late(task))
+            self.fail(task, _too_late(self.states[task]))
         elif reply.status == "failed":  # it is the task that failed, so it goes back to everybody
             self.open.add(task)
         else:
-            following = self._next(task, then)
+            following = _next(self.staff, self.declined.get(task, set()), then)
             if following is None:
                 self.open.add(task)
             return following
         return None
 
-    def _next(self, task: TaskId, then: list[AgentId]) -> AgentId | None:
-        """Return the next who has room and has not declined."""
-        while then:
-            agent = then.pop(0)
-            if self.staff.free([agent]) and agent not in self.declined.get(task, ()):
-                return agent
-        return None
+    def _free(self, task: TaskId) -> None:
+        """Let a task begin that nothing holds up any more."""
+        if not self._meetings.hold_up(task) and all(before in self._results for before in self.states[task].task.after):
+            self._decide(task, MakeReady())
+            self.open.add(task)
+
+    def _met(self, meeting: str, why_not: str | None) -> None:
+        """Take note of the end of a meeting: those that waited for it begin, or never will."""
+        if why_not is None:
+            for task in self._meetings.freed(meeting):
+                if not self.states[task].is_over:
+                    self._free(task)
+        else:
+            for task in self._meetings.waiting_for(meeting):
+                if not self.states[task].is_over:
+                    self.fail(task, f"it waited for sync point {meeting}, which came to nothing: {why_not}")
+        self._tell()
 
     def _drop(self, task: TaskId) -> None:
         """Give up, with a task that has failed for good, whatever comes after it."""
@@ -281,9 +298,6 @@ class Workshop:
         deadline_s = self.states[task].task.deadline_s
         return None if deadline_s is None else max(0.0, self._started_at + deadline_s - self.run.now())
 
-    def _too_late(self, task: TaskId) -> str:
-        return f"its deadline of {self.states[task].task.deadline_s:g} s has passed"
-
     def _look_again_at(self, within: float | None) -> Instant | None:
         """Return when `news` must end: after `within`, at a task's deadline, or when somebody has rested enough."""
         instants = [] if within is None else [self.run.now() + within]
@@ -293,3 +307,16 @@ class Workshop:
         if rested_at is not None:
             instants.append(rested_at)
         return min(instants, default=None)
+
+
+def _next(staff: Staff, declined: set[AgentId], then: list[AgentId]) -> AgentId | None:
+    """Return the next who has room and has not declined."""
+    while then:
+        agent = then.pop(0)
+        if staff.free([agent]) and agent not in declined:
+            return agent
+    return None
+
+
+def _too_late(state: TaskState) -> str:
+    return f"its deadline of {state.task.deadline_s:g} s has passed"

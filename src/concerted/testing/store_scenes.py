@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from concerted.errors import ConcertedError
-from concerted.kinds import agent_stream, run_stream
-from concerted.ports.store import (
-    AgentRecord,
-    ArchiveRecord,
-    Entry,
-    Fenced,
-    Record,
-    Row,
-    RunRecord,
-    Store,
-    TaskRecord,
-    View,
-    Write,
-)
+from concerted.kinds import MAIL_STREAM, PRINCIPALS_STREAM, agent_stream, run_stream
+from concerted.ports.store import Entry, Fenced, Record, Row, Stale, Store, View, Write
+from concerted.stores.projections import TABLES
 from concerted.stores.tables import Tables
 from concerted.values import RunId, encode
 
 __all__ = [
+    "SharedStoreFactory",
     "StoreFactory",
     "agent_row",
     "create",
     "history",
+    "mail",
+    "meeting",
+    "principal",
     "raises",
     "row",
     "snapshot",
@@ -47,6 +40,14 @@ class StoreFactory(Protocol):
         """Close a store and open what it leaves behind anew."""
 
 
+@runtime_checkable
+class SharedStoreFactory(StoreFactory, Protocol):
+    """Where stores come from that several processes may write to at the same time."""
+
+    async def open_second(self, store: Store) -> Store:
+        """Open the same store once more, as another process does, while the first stays open."""
+
+
 def row(run: str, kind: str, data: Any = None, *, agent: str | None = None, ref: str | None = None) -> Row:
     """Make a row in a run's stream."""
     return Row(stream=run_stream(run), at=10.0, kind=kind, agent=agent, ref=ref, data=encode(data))
@@ -55,6 +56,21 @@ def row(run: str, kind: str, data: Any = None, *, agent: str | None = None, ref:
 def agent_row(agent: str, kind: str, data: Any = None) -> Row:
     """Make a row in an agent's stream."""
     return Row(stream=agent_stream(agent), at=10.0, kind=kind, agent=agent, data=encode(data))
+
+
+def meeting(point: str, kind: str, data: Any = None, *, agent: str = "ann") -> Row:
+    """Make a row in a sync point's stream."""
+    return Row(stream=f"sync_point:{point}", at=10.0, kind=f"sync_point.{kind}", agent=agent, data=encode(data or {}))
+
+
+def mail(kind: str, data: Any, *, agent: str | None = None, ref: str | None = None) -> Row:
+    """Make a row in the stream of all messages."""
+    return Row(stream=MAIL_STREAM, at=10.0, kind=kind, agent=agent, ref=ref, data=encode(data))
+
+
+def principal(name: str, kind: str, data: Any = None) -> Row:
+    """Make a row in the stream of those who may give commands."""
+    return Row(stream=PRINCIPALS_STREAM, at=10.0, kind=f"principal.{kind}", ref=name, data=encode(data or {}))
 
 
 def create(run: str, *, parent: str | None = None, started: bool = True) -> Write:
@@ -73,13 +89,13 @@ def under(run: str, epoch: int, *rows: Row) -> Write:
 async def written(store: Store, *writes: Write) -> list[int]:
     """Append and return the numbers; none of the writes may be refused."""
     answers = await store.append(writes)
-    refused = [answer for answer in answers if isinstance(answer, Fenced)]
-    assert not refused, f"these writes hold the newest epoch and must not be refused, but were: {refused}"
-    return [answer for answer in answers if not isinstance(answer, Fenced)]
+    refused = [answer for answer in answers if isinstance(answer, Fenced | Stale)]
+    assert not refused, f"these writes are based on what is the case and must not be refused, but were: {refused}"
+    return [answer for answer in answers if isinstance(answer, int)]
 
 
 async def history(store: Store) -> None:
-    """Write a little of everything that changes tables: three runs, their tasks, two agents."""
+    """Write a little of everything that changes tables: three runs, their tasks, two agents, who meet and write."""
     profile = {"id": "ann", "capabilities": {"draft": 0.9}}
     tasks = [{"id": "one", "description": "first"}, {"id": "two", "after": ["one"]}, {"id": "three"}, {"id": "four"}]
     await written(store, Write(rows=[agent_row("ann", "agent.registered", {"profile": profile, "link": "process"})]))
@@ -137,23 +153,39 @@ async def history(store: Store) -> None:
     await written(
         store, under("a", 1, row("a", "run.completed", {"outcome": {"success": True}, "metrics": {"messages": 3}}))
     )
+    await _meet(store)
+
+
+async def _meet(store: Store) -> None:
+    point = {"name": "stand-up", "participants": ["ann", "bob"], "total": 2, "status": "waiting", "wake_at": 60.0}
+    message = {"id": "m1", "sender": "cy", "to": ["ann", "bob"], "type": "NOTE", "content": {"b": 1, "a": 2}}
+    await written(
+        store,
+        Write(rows=[meeting("p", "created", point), principal("cy", "added", {"role": "operator", "token": "t"})]),
+        Write(rows=[mail("message.stored", message | {"due_at": 40.0, "requires_acknowledgment": True})]),
+    )
+    await written(
+        store,
+        Write(rows=[meeting("p", "arrived", {"arrived": 1}), mail("messages.fetched", {"ids": ["m1"]}, agent="ann")]),
+        Write(rows=[mail("message.redelivered", {"due_at": 70.0, "attempts": 1}, agent="bob", ref="m1")]),
+    )
+    await written(
+        store,
+        Write(rows=[meeting("p", "completed", {"arrived": 2, "status": "completed", "wake_at": None}, agent="bob")]),
+        Write(rows=[mail("messages.removed", {"ids": ["m1"]}, agent="ann"), principal("cy", "revoked")]),
+    )
 
 
 async def snapshot(view: View) -> dict[type[Record], Sequence[Record]]:
     """Return all records of all tables; there must be few."""
-    return {
-        RunRecord: await view.find(RunRecord, limit=10_000),
-        TaskRecord: await view.find(TaskRecord, limit=10_000),
-        AgentRecord: await view.find(AgentRecord, limit=10_000),
-        ArchiveRecord: await view.find(ArchiveRecord, limit=10_000),
-    }
+    return {table: await view.find(table, limit=10_000) for table in TABLES}
 
 
 def tables_of(entries: Sequence[Entry]) -> dict[type[Record], Sequence[Record]]:
     """Fold these entries, as any store's tables must have been."""
     tables = Tables()
     tables.fold(entries)
-    return {table: list(tables.matching(table, {})) for table in (RunRecord, TaskRecord, AgentRecord, ArchiveRecord)}
+    return {table: list(tables.matching(table, {})) for table in TABLES}
 
 
 class raises:  # noqa: N801

@@ -175,8 +175,11 @@ async def only_unfinished_runs_are_taken_over_parents_first(make: StoreFactory) 
     assert [run.id for run in runs] == ["b", "q", "z", "e", "d"], (
         f"runs that have ended or are parked stay; a parent comes before its children: {[run.id for run in runs]}"
     )
-    assert [run.epoch for run in runs] == [2, 1, 2, 2, 2], "who was queued and never started needs no new epoch"
-    assert await store.last_seq() == before + 4, "one row for each that had been started"
+    epochs = [run.epoch for run in runs]
+    assert epochs in ([2, 1, 2, 2, 2], [2, 2, 2, 2, 2]), (
+        f"each that was started has a new epoch; who was queued needs one only where others might take it: {epochs}"
+    )
+    assert await store.last_seq() == before + epochs.count(2), "one row for each that has a new epoch"
     assert await store.beat("south", 10.0), "the owner goes on being the owner"
     assert await store.rebuild() == 0, "taking over is written like everything else"
     await store.close()

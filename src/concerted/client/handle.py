@@ -1,0 +1,84 @@
+"""What all handles on primitives share: commands are given until they are settled, across changes of owner."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from concerted.errors import Invalid
+from concerted.machine import Result
+from concerted.ports.commands import Command
+from concerted.ports.primitive import Ask
+from concerted.values import AgentId
+
+__all__ = ["Giver", "Handle", "as_agents"]
+
+WAIT_S = 60.0  # how long one waiting command waits before it is given again
+
+R = TypeVar("R", bound=Result)
+
+
+class Giver(Protocol):
+    """Whoever takes commands: a session."""
+
+    @property
+    def default_timeout_s(self) -> float:
+        """How long a waiting call waits that names no timeout."""
+
+    async def give(self, command: Command) -> Any:
+        """Give a command and return its answer."""
+
+
+class Handle:
+    """One primitive by its id.  Nothing is asked until one of its methods is called."""
+
+    def __init__(self, giver: Giver, id: str) -> None:
+        self._giver = giver
+        self.id = id
+        self._given_at = 0.0  # when the newest command of `_wait` was given, on the steady clock
+
+    async def _ask(self, command: Ask) -> Any:
+        return await self._giver.give(_as_sent(command))
+
+    async def _wait(self, command: Ask, timeout_s: float | None) -> Any:
+        """Give a command until its answer is no longer pending, or time is over; each time it goes on waiting."""
+        if timeout_s is not None and math.isnan(timeout_s):
+            raise Invalid("timeout_s is not a number; give seconds, 0 so as not to wait, or None for the default")
+        command = _as_sent(command)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + (self._giver.default_timeout_s if timeout_s is None else timeout_s)
+        while True:
+            self._given_at = loop.time()
+            left = max(0.0, until - self._given_at)
+            result: Result = await self._giver.give(msgspec.structs.replace(command, wait_s=min(left, WAIT_S)))
+            if not result.pending or loop.time() >= until:
+                return result
+
+
+def as_agents(names: object) -> tuple[AgentId, ...]:
+    """Return names as agents' ids.
+
+    Raises:
+        Invalid: it is one text, whose letters are nobody's names.
+    """
+    if isinstance(names, str):
+        raise Invalid(f"{names[:100]!r} is one text where a list of agents is wanted; write [{names[:100]!r}]")
+    return tuple(AgentId(name) for name in names)  # type: ignore[attr-defined]
+
+
+def _as_sent(command: Ask) -> Ask:
+    """Return the command as it would come over a socket, so that it is the same whoever owns the store.
+
+    What the caller changes afterwards in its own data changes nothing in ours.
+
+    Raises:
+        Invalid: it has no JSON form, or its fields do not fit.
+    """
+    try:
+        return msgspec.json.decode(msgspec.json.encode(command), type=type(command))
+    except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
+        tag = command.__struct_config__.tag
+        raise Invalid(f"{tag} {command.id!r} cannot be sent: {error}; data is what JSON can say") from error

@@ -1,0 +1,114 @@
+"""One primitive's part of a round: its machine decides the requests in turn, and the rows follow from the events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from concerted.errors import ConcertedError, Invalid
+from concerted.machine import Event, Send
+from concerted.ports.store import Row
+from concerted.primitives.fold import FOLDED, folded_row
+from concerted.primitives.held import Asked, Held
+from concerted.primitives.holdings import Holdings, holdings_of
+from concerted.values import Instant, encode
+
+__all__ = ["Decided", "MailRoom", "decide"]
+
+UNWRITABLE = (TypeError, UnicodeError, RecursionError, NotImplementedError)  # what encoding a strange value raises
+FOLD_ROWS = 1_000  # the least number of rows between two folded states
+FOLD_SHARE = 100  # bytes of a folded state for which one row may come before the next
+
+
+class MailRoom(Protocol):
+    """What primitives need of the inboxes."""
+
+    def rows(self, sends: Sequence[Send], cause: str, now: Instant) -> list[Row]:
+        """Return the rows of these messages."""
+
+    def written(self, rows: Sequence[Row]) -> None:
+        """Take note that these rows are in the log."""
+
+
+@dataclass(slots=True)
+class Decided:
+    """What a primitive decided in this round.
+
+    state: what it will be when the rows are written.  rows: its own; mail: those of messages.
+    """
+
+    held: Held
+    asked: list[Asked]
+    state: Any
+    events: list[Event]
+    rows: list[Row]
+    mail: list[Row]
+    wake_at: Instant | None
+    holdings: Holdings
+    tries: int = 0
+
+    def written(self) -> None:
+        """Take over what is in the log now."""
+        held, count = self.held, len(self.rows)
+        held.state, held.length = self.state, held.length + count
+        held.since_fold += count
+        if count and self.rows[-1].kind == FOLDED:
+            held.since_fold, held.fold_size = 0, len(self.rows[-1].data) // FOLD_SHARE
+
+
+def decide(
+    held: Held, requests: list[Asked], now: Instant, mail: MailRoom, report: Callable[[BaseException], None]
+) -> Decided:
+    """Let the machine decide each request on what the ones before came to; a refused one changes nothing.
+
+    report: hears of what is our own fault.
+    """
+    state, wake_at = held.state, held.wake_at
+    events: list[Event] = []
+    rows: list[Row] = []
+    sends: list[Send] = []
+    machine = held.machine
+    for asked in requests:
+        asked.error = None
+        try:
+            step = machine.decide(state, asked.request, now)
+            new = state
+            for event in step.events:
+                new = machine.evolve(new, event, now)
+            own = [] if held.is_volatile else [_row(held.stream, event, event.data, now) for event in step.events]
+        except ConcertedError as error:
+            asked.error = error
+            continue
+        except UNWRITABLE as error:
+            asked.error = Invalid(f"{held.stream}: what was given has no JSON form and cannot be kept: {error}")
+            continue
+        except Exception as bug:  # ours: nothing of this request counts, and others go on
+            asked.error = ConcertedError(f"{held.stream} failed at this request: {type(bug).__name__}: {bug}")
+            report(bug)
+            continue
+        state, wake_at = new, step.wake_at
+        events += step.events
+        rows += own
+        sends += step.sends
+    if rows:
+        rows = _completed(held, rows, state, events, wake_at, now)
+    letters = mail.rows(sends, held.stream, now) if sends else []
+    return Decided(
+        held, requests, state, events, rows, letters, wake_at, holdings_of(held.stream, machine, events, now)
+    )
+
+
+def _completed(
+    held: Held, rows: list[Row], state: Any, events: Sequence[Event], wake_at: Instant | None, now: Instant
+) -> list[Row]:
+    """Let the last row say when the primitive is to be woken, if that has changed, and fold the state if it is time."""
+    if wake_at != held.wake_at:
+        rows[-1] = _row(held.stream, events[-1], {**events[-1].data, "wake_at": wake_at}, now)
+    if held.since_fold + len(rows) >= max(FOLD_ROWS, held.fold_size):
+        rows.append(folded_row(held.stream, state, held.length + len(rows) + 1, now))
+    return rows
+
+
+def _row(stream: str, event: Event, data: dict[str, Any], now: Instant) -> Row:
+    return Row(stream=stream, at=now, kind=event.kind, agent=event.agent, ref=event.ref, data=encode(data))

@@ -1,0 +1,46 @@
+"""The table of primitives: the kind of a stream -> the module of its machine.  A new one is one line here."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any, cast
+
+from concerted.errors import NotFound
+from concerted.kinds import KINDS
+from concerted.machine import Machine
+
+__all__ = ["MACHINES", "all_kinds", "machine_of"]
+
+MACHINES: Mapping[str, str] = {
+    "sync_point": "concerted.sync.sync_point",
+    "barrier": "concerted.sync.barrier",
+    "double_barrier": "concerted.sync.double_barrier",
+    "phaser": "concerted.sync.phaser",
+    "progress": "concerted.sync.progress",
+    "latch": "concerted.board.latch",
+    "lease": "concerted.board.lease",
+    "semaphore": "concerted.board.semaphore",
+    "budget": "concerted.board.budget",
+    "register": "concerted.board.register",
+    "election": "concerted.board.election",
+    "group": "concerted.board.membership",
+}
+
+
+def machine_of(kind: str) -> Machine[Any]:
+    """Return the machine of this kind; it is imported when it is first needed.
+
+    Raises:
+        NotFound: there is no such kind.
+    """
+    module = MACHINES.get(kind)
+    if module is None:
+        raise NotFound(f"there is no primitive {kind!r}; there are {', '.join(sorted(MACHINES))}")
+    return cast("Machine[Any]", importlib.import_module(module))
+
+
+def all_kinds() -> dict[str, str]:
+    """Return every kind of event with what it means, those of primitives included."""
+    own = {kind: words for name in MACHINES for kind, words in machine_of(name).KINDS.items()}
+    return {**KINDS, **own}

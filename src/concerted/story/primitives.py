@@ -1,0 +1,62 @@
+"""The log of a primitive, read aloud, and what it waits for as its record has it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from concerted.ports.commands import Waiting
+from concerted.ports.store import Entry, PrimitiveRecord
+from concerted.story.sentences import clock, some
+from concerted.values import Instant
+
+__all__ = ["OPEN", "about_primitive", "is_blocked", "record_waits"]
+
+# The statuses in which a primitive waits for somebody.
+OPEN = ("active", "closed", "entering", "inside", "tripped", "waiting")
+MET_AT = frozenset(("barrier", "double_barrier", "latch", "phaser", "sync_point"))
+LINES = 200  # the newest sentences of one primitive
+SAID = ("names", "step", "percentage", "permits", "version", "generation", "phase", "token", "epoch", "reason")
+
+
+def about_primitive(entries: Iterable[Entry]) -> tuple[str, ...]:
+    """Tell a primitive's own stream in sentences, the newest at most LINES of them."""
+    lines = []
+    first: Instant | None = None
+    for entry in entries:
+        first = entry.at if first is None else first
+        if entry.kind != "primitive.folded":
+            lines.append(f"{clock(entry.at - first)}  {_sentence(entry, entry.value())}")
+    return tuple(lines[-LINES:])
+
+
+def is_blocked(record: PrimitiveRecord) -> bool:
+    """Say whether somebody has come to a primitive, or was called to it, and others are missing."""
+    is_expected = record.arrived > 0 or record.kind in ("sync_point", "latch")
+    return record.status in OPEN and record.kind in MET_AT and is_expected and record.arrived < record.total
+
+
+def record_waits(record: PrimitiveRecord, missing: Iterable[str] = (), gone: Iterable[str] = ()) -> Waiting:
+    """Say what an open primitive waits for.  missing, gone: of whom it is known."""
+    absent, lost = list(missing), set(gone)
+    who = some([f"{name} (gone)" if name in lost else name for name in absent])
+    count = f"{record.arrived} of {record.total} have arrived" if record.total else f"it is {record.status}"
+    return Waiting(
+        subject=record.stream,
+        waiting_for=f"{who}: {count}" if who else count,
+        since=record.created_at,
+        unblocked_by=", ".join(absent[:20]),
+        deadline=record.deadline_at,
+    )
+
+
+def _sentence(entry: Entry, value: dict[str, Any]) -> str:
+    what = entry.kind.partition(".")[2].replace("_", " ")
+    said = [f"{entry.agent}: {what}" if entry.agent else what]
+    if "arrived" in value and value.get("total"):
+        said.append(f"{value['arrived']} of {value['total']}")
+    for name in SAID:
+        fact = value.get(name)
+        if fact not in (None, "", [], {}):
+            said.append(f"{name} {some(fact) if isinstance(fact, list) else fact}")
+    return ", ".join(said)

@@ -1,0 +1,1 @@
+"""When do they meet: sync points, barriers, phasers and progress, as pure machines."""

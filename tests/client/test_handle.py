@@ -1,0 +1,57 @@
+"""What handles take from a program: only what could have come over a socket, and a copy of that."""
+
+import asyncio
+
+import pytest
+
+from concerted.errors import Invalid
+from concerted.launch import open_coordinator
+
+
+def play(tmp_path, main):
+    async def run():
+        async with asyncio.timeout(20), open_coordinator(f"sqlite:///{tmp_path}/store.db") as coordinator:
+            await coordinator.sync_point("p").create(["ann", "bob"])
+            await main(coordinator)
+
+    asyncio.run(run())
+
+
+def test_data_without_a_json_form_is_refused_and_nobody_else_is_held_up(tmp_path):
+    async def main(coordinator):
+        point = coordinator.sync_point("p")
+        with pytest.raises(Invalid, match="arrive_at_sync_point 'p' cannot be sent"):
+            await point.arrive("ann", object(), timeout_s=0)
+        assert (await point.arrive("bob", timeout_s=0)).arrived == 1
+        with pytest.raises(Invalid):
+            await coordinator.sync_point("q").create(["ann", "bob"], metadata={"made": object()})
+
+    play(tmp_path, main)
+
+
+def test_what_was_brought_stays_as_it_was_when_it_was_brought(tmp_path):
+    async def main(coordinator):
+        brought = {"vote": "yes"}
+        await coordinator.sync_point("p").arrive("ann", brought, timeout_s=0)
+        brought["vote"] = "no"
+        assert (await coordinator.sync_point("p").get()).sync_data == {"ann": {"vote": "yes"}}
+
+    play(tmp_path, main)
+
+
+def test_a_field_of_the_wrong_kind_is_refused_before_anything_is_asked(tmp_path):
+    async def main(coordinator):
+        with pytest.raises(Invalid, match="total_steps"):
+            await coordinator.tracker("t").create("ten")
+        with pytest.raises(Invalid, match=r"write \['ann'\]"):
+            await coordinator.sync_point("q").create("ann")
+
+    play(tmp_path, main)
+
+
+def test_a_timeout_that_is_no_number_is_refused(tmp_path):
+    async def main(coordinator):
+        with pytest.raises(Invalid, match="timeout_s"):
+            await coordinator.sync_point("p").arrive("ann", timeout_s=float("nan"))
+
+    play(tmp_path, main)
