@@ -18,7 +18,7 @@ SLOW = {"crash", "seeds", "e2e"}
 PURE = {"errors", "values", "kinds", "messages", "machine", "laws", "papers"}
 PURE |= {"fleet", "sync", "board", "allocation", "groups", "consensus", "swarm"}
 
-settings.register_profile("fast", max_examples=30 if IN_CI else 20, deadline=None, derandomize=IN_CI)
+settings.register_profile("fast", max_examples=20, deadline=None, derandomize=IN_CI)
 # Under other Pythons and hash seeds, where the same laws have been tried more often before.
 settings.register_profile("quick", max_examples=10, deadline=None, derandomize=IN_CI)
 settings.register_profile(

@@ -31,7 +31,7 @@ def test_a_start_that_is_called_off_leaves_nothing_behind() -> None:
 
     for turns in range(8):
         asyncio.run(main(turns))
-        gc.collect()
+    gc.collect()
 
 
 def test_the_exit_code_and_the_output_come_back() -> None:

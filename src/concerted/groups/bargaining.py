@@ -54,6 +54,7 @@ MOST_ROUNDS = 10
 STILL = 1e-3  # of the total: offers that move less have stopped
 RAISE = 0.1  # of the total, over the members: what `specification` adds to the share of who refuses
 ROUNDING = 1e-9  # of the total
+STOPPED = "the offers have stopped moving"
 
 Mode = Literal["bisection", "specification"]
 Status = Literal["open", "agreed", "stable", "exhausted"]
@@ -187,22 +188,36 @@ def _learned(bargain: Bargain, said: Mapping[AgentId, Answer]) -> Bargain:
 
 
 def _bisected(bargain: Bargain) -> Bargain:
-    """Make the next offer, between what was refused and what is enough, the same part of the way for all."""
-    total, count = bargain.total, len(bargain.agents)
-    room, spare = total - fsum(bargain.refused), total - fsum(bargain.enough)
-    if room <= _rounding(bargain):
+    """Make the next offer, between what was refused and what is enough, the same part of the way for all.
+
+    When offers have all but stopped moving, who still refuses is given enough, if there is as much.
+    """
+    if bargain.total - fsum(bargain.refused) <= _rounding(bargain):
         return replace(bargain, status="stable", reason="what the members have refused sums to all there is")
-    if spare >= 0:
-        offer = _exact([share + spare / count for share in bargain.enough], total)
-    else:
-        part = room / (room - spare)
-        pairs = zip(bargain.refused, bargain.enough, strict=True)
-        offer = _exact([low + part * (high - low) for low, high in pairs], total)
+    last = bargain.rounds[-1].accepted
+    offer = _between(bargain, bargain.refused)
+    if fsum(bargain.enough) > bargain.total and not _moves(bargain, offer):
+        pairs = zip(last, bargain.refused, bargain.enough, strict=True)
+        lows = [most if yes is False else low for yes, low, most in pairs]
+        if False not in last or fsum(lows) > bargain.total:
+            return replace(bargain, status="stable", reason=STOPPED)
+        offer = _between(bargain, lows)
     for place, (share, low) in enumerate(zip(offer, bargain.refused, strict=True)):
         if share <= low and any(each.accepted[place] is False for each in bargain.rounds):
             reason = f"{bargain.agents[place]} has refused all that could be left for it"
             return replace(bargain, status="stable", reason=reason)
-    return replace(bargain, offer=offer) if spare >= 0 else _moved(bargain, offer)
+    return replace(bargain, offer=offer)
+
+
+def _between(bargain: Bargain, lows: Sequence[float]) -> tuple[float, ...]:
+    """Hand out all, the same part of the way from these shares to what is enough for each, or beyond it."""
+    total, enough = bargain.total, bargain.enough
+    spare = total - fsum(enough)
+    if spare >= 0:
+        return _exact([share + spare / len(enough) for share in enough], total)
+    room = total - fsum(lows)
+    part = room / (room - spare)
+    return _exact([low + part * (high - low) for low, high in zip(lows, enough, strict=True)], total)
 
 
 def _raised(bargain: Bargain) -> Bargain:
@@ -211,15 +226,14 @@ def _raised(bargain: Bargain) -> Bargain:
     step = RAISE * bargain.total / len(bargain.agents)
     wanted = [share if yes else share + step for share, yes in zip(bargain.offer, accepted, strict=True)]
     scale = bargain.total / fsum(wanted) if fsum(wanted) else 0.0
-    return _moved(bargain, _exact([share * scale for share in wanted], bargain.total))
+    offer = _exact([share * scale for share in wanted], bargain.total)
+    moved = _moves(bargain, offer)
+    return replace(bargain, offer=offer) if moved else replace(bargain, status="stable", reason=STOPPED)
 
 
-def _moved(bargain: Bargain, offer: tuple[float, ...]) -> Bargain:
-    """Put the next offer on the table, unless it is the one before."""
+def _moves(bargain: Bargain, offer: Sequence[float]) -> bool:
     step = max(abs(new - old) for new, old in zip(offer, bargain.offer, strict=True))
-    if step <= STILL * abs(bargain.total):
-        return replace(bargain, status="stable", reason="the offers have stopped moving")
-    return replace(bargain, offer=offer)
+    return step > STILL * abs(bargain.total)
 
 
 def _exact(shares: list[float], total: float) -> tuple[float, ...]:
