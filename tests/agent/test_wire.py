@@ -1,13 +1,9 @@
-"""JSON lines: framing, frames, socket paths."""
-
-import os
-from pathlib import Path
+"""JSON lines: framing, frames, envelopes."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from concerted.agent import wire
 from concerted.agent.wire import (
     Frame,
     Hello,
@@ -18,11 +14,9 @@ from concerted.agent.wire import (
     as_reply,
     read_envelope,
     read_frame,
-    socket_path,
-    store_path,
     write_line,
 )
-from concerted.errors import Invalid, NotAllowed
+from concerted.errors import Invalid
 from concerted.messages import Beat, GetStatus, Reply
 from concerted.testing.link_exam import envelope
 from concerted.values import Profile
@@ -112,37 +106,3 @@ def test_an_agent_reads_envelopes_and_notices_and_nothing_else() -> None:
     for line in (b"HTTP/1.1 400 Bad Request", b"{}", b'{"error": 3}'):
         with pytest.raises(Invalid):
             read_envelope(line)
-
-
-def test_the_socket_stands_beside_the_file_or_in_a_private_folder_if_that_is_too_long(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(wire.tempfile, "gettempdir", lambda: str(tmp_path))
-    beside = socket_path("/var/lib/work.db")
-    assert beside == Path("/var/lib/work.db.sock")
-    deep = Path("/", *["very-long-folder"] * 8, "work.db")
-    short = socket_path(deep)
-    assert len(os.fsencode(short)) < len(os.fsencode(deep))
-    assert short == socket_path(deep)
-    assert short != socket_path(deep.with_name("other.db"))
-    assert short.parent.stat().st_mode & 0o777 == 0o700
-
-
-def test_a_folder_that_others_can_write_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire.tempfile, "gettempdir", lambda: str(tmp_path))
-    (tmp_path / f"concerted-{os.getuid()}").mkdir(mode=0o755)
-    with pytest.raises(NotAllowed, match="not a private folder"):
-        socket_path(Path("/", "x" * 120))
-
-
-@pytest.mark.parametrize(
-    ("url", "path"), [("sqlite:///work.db", "work.db"), ("sqlite:////var/work.db?mode=x", "/var/work.db")]
-)
-def test_a_store_url_names_a_file(url: str, path: str) -> None:
-    assert store_path(url) == Path(path)
-
-
-@pytest.mark.parametrize("url", ["postgresql://here/work", "sqlite://", "sqlite:///", "work.db"])
-def test_a_url_without_a_file_is_explained(url: str) -> None:
-    with pytest.raises(Invalid, match="sqlite:///PATH"):
-        store_path(url)

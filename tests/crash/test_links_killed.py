@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from concerted.agent.wire import read_frame, socket_path
+from concerted.agent.addresses import socket_path
+from concerted.agent.wire import read_frame
 from concerted.links import guardian
 from concerted.links.socket import SocketLink
 from concerted.links.spawn import spawn

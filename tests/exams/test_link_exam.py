@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from concerted.agent import Agent, Service, ServiceLimits, Work
-from concerted.agent.wire import read_frame, socket_path
+from concerted.agent.addresses import socket_path
+from concerted.agent.wire import read_frame
 from concerted.links.command import CommandLink
 from concerted.links.local import LocalLink
 from concerted.links.process import ProcessLink

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from concerted.agent import Agent, Service, ServiceLimits
+from concerted.agent.addresses import socket_path
 from concerted.agent.serve import inbox_path
-from concerted.agent.wire import Frame, Hello, Notice, read_frame, socket_path, write_line
+from concerted.agent.wire import Frame, Hello, Notice, read_frame, write_line
 from concerted.errors import Conflict, Invalid, Unreachable
 from concerted.links import socket as socket_module
 from concerted.links.socket import SocketLink

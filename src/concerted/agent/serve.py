@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from concerted.agent.abilities import Abilities
+from concerted.agent.addresses import socket_path, store_path
 from concerted.agent.desk import Desk
 from concerted.agent.inbox import FileInbox, Inbox
 from concerted.agent.wire import (
@@ -27,8 +28,6 @@ from concerted.agent.wire import (
     Notice,
     TooLong,
     read_envelope,
-    socket_path,
-    store_path,
     write_line,
 )
 from concerted.errors import ConcertedError, Invalid, Overloaded, Unreachable, from_wire

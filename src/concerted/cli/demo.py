@@ -22,7 +22,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from concerted.agent.wire import socket_path
+from concerted.agent.addresses import socket_path
 from concerted.cli.demo_audit import REPORT, Report
 from concerted.cli.demo_coordinator import RUN, Order
 from concerted.cli.demo_fleet import Fleet

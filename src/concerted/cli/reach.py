@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from concerted.agent.wire import socket_path
+from concerted.agent.addresses import socket_path
 from concerted.cli.options import url_or_default
 from concerted.client.connection import Connection, Disconnected
 from concerted.config.loader import load

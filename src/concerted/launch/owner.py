@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from concerted.agent.wire import socket_path, store_path
+from concerted.agent.addresses import socket_path, store_path
 from concerted.config.settings import Coordination, StoreSettings
 from concerted.engine.actions import Action
 from concerted.engine.coordinator import Coordinator, World

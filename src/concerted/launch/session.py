@@ -20,10 +20,10 @@ from typing import Any
 
 import msgspec
 
+from concerted.agent.addresses import socket_path
 from concerted.agent.inbox import MemoryInbox
 from concerted.agent.kit import Agent
 from concerted.agent.serve import Service
-from concerted.agent.wire import socket_path
 from concerted.client.calls import Calls
 from concerted.client.connection import Connection, Disconnected
 from concerted.config.plan import AgentSpec
