@@ -14,6 +14,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def test_nothing_is_lost_or_doubled_in_one_sqlite_file(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/x.db"
     crew = Crew(url, tmp_path, lambda: owner_of(tmp_path / "x.db").get("pid"))
     crew.hammer()
-    with sqlite3.connect(f"file:{tmp_path}/x.db?mode=ro", uri=True) as connection:
+    with closing(sqlite3.connect(f"file:{tmp_path}/x.db?mode=ro", uri=True)) as connection:
         count(crew, lambda question: connection.execute(question).fetchall())
 
 

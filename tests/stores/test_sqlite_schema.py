@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import zlib
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -72,7 +73,8 @@ def test_a_file_of_version_1_keeps_all_that_is_in_it(tmp_path: Path) -> None:
         await store.close()
 
     asyncio.run(scene())
-    assert sqlite3.connect(path).execute("pragma user_version").fetchone() == (len(MIGRATIONS),)
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("pragma user_version").fetchone() == (len(MIGRATIONS),)
 
 
 def test_a_file_of_version_1_takes_what_is_new(tmp_path: Path) -> None:
