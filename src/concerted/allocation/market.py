@@ -1,0 +1,161 @@
+"""The market: tasks, bids, a rule and a payment, cleared by one pure function.
+
+    clear(tasks, bids, rule, payment, terms) -> who wins what, at which price and why; every bid's score by component
+
+The same tasks, bids and terms give the same answer, in whatever order they come: ties go to the task of higher
+priority, earlier deadline, smaller id, and to the bid with the higher score (or gain), the lower price, the less
+loaded agent, the smaller agent id.  Under `one_to_one` and `capacities` each task in that order gets the bid that it
+prefers among all that leave the whole as good as it can be; under the others, a search in that order decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from concerted.allocation.bids import Bid, Level, Terms, check_market, judge, refusal
+from concerted.allocation.effort import DEFAULT, Effort
+from concerted.allocation.payments import PAYMENTS, Paid, Payment, Sold
+from concerted.allocation.rules import RULES, Lots, Rule, Solution, Status
+from concerted.errors import Invalid
+from concerted.values import Task, TaskId
+
+__all__ = ["Award", "Clearing", "Judged", "clear"]
+
+_TERMS = Terms()
+
+
+@dataclass(frozen=True, slots=True)
+class Award:
+    """A bid that has won.  score: see `Judged`.  paid: to the agent, in a sale by it.  why: it is that much."""
+
+    bid: Bid
+    score: float
+    paid: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A bid and what it scores: 0..1, or the money gained where money alone counts.
+
+    parts: what each criterion adds.  refused: the hard constraint that it breaks, '' if none; it scores nothing then.
+    """
+
+    bid: Bid
+    score: float
+    parts: dict[str, float]
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Clearing:
+    """What came of it.  awards: by task.  judged: every bid, the best first.  unsold: task -> why nobody has it.
+
+    value: what was made large, for all awards together: scores and the worth of tasks given out, or money.  bound: it
+    could not be more.  status: `optimal` if value is known to be the most.  rounds: of an auction in rounds.
+    """
+
+    awards: tuple[Award, ...]
+    judged: tuple[Judged, ...]
+    unsold: dict[TaskId, str]
+    value: float
+    bound: float
+    status: Status
+    rounds: int = 0
+
+
+def clear(
+    tasks: Sequence[Task],
+    bids: Sequence[Bid],
+    rule: Rule = "capacities",
+    payment: Payment = "as_bid",
+    terms: Terms = _TERMS,
+    effort: Effort = DEFAULT,
+) -> Clearing:
+    """Give tasks to bids: no task twice, no agent above its capacity, no bid that breaks a hard constraint.
+
+    effort: how hard to search, for the rules that search (`generalised`, `combinatorial`).  See docs/allocation.md for
+    what each rule and payment guarantees and costs.  Equal bids count once.
+    Raises: Invalid, if the input is malformed, with all that is wrong in `facts["problems"]`; or if the rule or the
+    payment cannot be applied to these bids.
+    """
+    if rule not in RULES or payment not in PAYMENTS:
+        raise Invalid(f"rule {rule}, payment {payment}: take one of {', '.join(RULES)}, and of {', '.join(PAYMENTS)}")
+    if rule == "ascending" and payment != "as_bid":
+        raise Invalid(f"rule ascending makes its own prices; take payment as_bid, not {payment}")
+    check_market(tasks, bids, terms)
+    by_id = {task.id: task for task in tasks}
+    lots, refused = _admit(by_id, bids, terms)
+    solution = RULES[rule](lots, effort)
+    paid = PAYMENTS[payment](Sold(lots, solution, rule, effort))
+    judged = [Judged(bid, level.total, level.parts) for bid, level in zip(lots.bids, lots.levels, strict=True)]
+    return Clearing(
+        awards=_awards(lots, solution, paid),
+        judged=(*judged, *refused),
+        unsold=_unsold(lots, solution, refused),
+        value=solution.value / lots.unit,
+        bound=solution.bound / lots.unit,
+        status=solution.status,
+        rounds=solution.rounds,
+    )
+
+
+def _admit(tasks: dict[TaskId, Task], bids: Sequence[Bid], terms: Terms) -> tuple[Lots, list[Judged]]:
+    """Leave out what breaks a hard constraint, score the rest, and put all of it in order."""
+    ordered = sorted({_identity(bid): bid for bid in bids}.items())
+    reasons = [(bid, refusal(tasks, bid, terms)) for _, bid in ordered]
+    admitted = [bid for bid, reason in reasons if not reason]
+    levels = judge(tasks, admitted, terms)
+    ranked = sorted(zip(admitted, levels, strict=True), key=_preference)
+    lots = Lots(
+        tasks=tuple(sorted(tasks.values(), key=_urgency)),
+        bids=tuple(bid for bid, _ in ranked),
+        levels=tuple(level for _, level in ranked),
+        terms=terms,
+    )
+    return lots, [Judged(bid, 0.0, {}, reason) for bid, reason in reasons if reason]
+
+
+def _urgency(task: Task) -> tuple[int, float, str]:
+    return -task.priority, float("inf") if task.deadline_s is None else task.deadline_s, task.id
+
+
+def _preference(judged: tuple[Bid, Level]) -> tuple[float, float, float, str]:
+    """Sort the best first; what is still equal stays in the order of `_identity`."""
+    bid, level = judged
+    return -level.total, bid.price, bid.load, bid.agent
+
+
+def _identity(bid: Bid) -> tuple[object, ...]:
+    """Return what tells two bids apart, so that it can be sorted."""
+    until = float("inf") if bid.valid_until is None else bid.valid_until
+    levels = tuple(sorted(bid.capabilities.items()))
+    own = (bid.price, bid.load, bid.duration_s, -bid.quality, -bid.reliability, bid.room, bid.xor, until, levels)
+    return bid.agent, tuple(sorted(bid.tasks)), *own, bid.tasks
+
+
+def _awards(lots: Lots, solution: Solution, paid: dict[int, Paid]) -> tuple[Award, ...]:
+    chosen = sorted(solution.chosen, key=lambda at: min(lots.row_of[task] for task in lots.bids[at].tasks))
+    return tuple(Award(lots.bids[at], lots.levels[at].total, paid[at].amount, paid[at].why) for at in chosen)
+
+
+def _unsold(lots: Lots, solution: Solution, refused: Sequence[Judged]) -> dict[TaskId, str]:
+    sold = {task for at in solution.chosen for task in lots.bids[at].tasks}
+    wanted = {task for bid in lots.bids for task in bid.tasks}
+    reasons: dict[TaskId, list[str]] = {}
+    for one in refused:
+        for name in one.bid.tasks:
+            reasons.setdefault(name, []).append(f"{one.bid.agent}, {one.refused}")
+    unsold = {}
+    for task in lots.tasks:
+        if task.id in sold:
+            continue
+        if task.id in wanted:
+            unsold[task.id] = "there are bids, and without them the whole is worth more"
+        elif task.id in reasons:
+            first, *others = reasons[task.id]
+            unsold[task.id] = f"no bid is admissible: {first}" + (f", and {len(others)} more" if others else "")
+        else:
+            unsold[task.id] = "nobody bid"
+    return unsold
