@@ -22,8 +22,13 @@ __all__ = [
     "Beat",
     "Bid",
     "Bids",
+    "CallForProposals",
     "CancelTask",
     "CheckProgress",
+    "ContractAcceptance",
+    "ContractEnded",
+    "ContractTerms",
+    "CounterOffer",
     "Custom",
     "DecomposeObjective",
     "Envelope",
@@ -31,6 +36,10 @@ __all__ = [
     "FollowLeader",
     "GetCapabilities",
     "GetStatus",
+    "NotUnderstood",
+    "PenaltyClauses",
+    "Proposal",
+    "RejectProposal",
     "Reply",
     "ReplyStatus",
     "Request",
@@ -160,6 +169,123 @@ class RequestVote(Request, frozen=True):
     term: int
     candidate: AgentId
     question: str = ""
+
+
+class PenaltyClauses(msgspec.Struct, frozen=True, kw_only=True):
+    """What a breach of contract costs, in shares of its price.
+
+    late: for taking twice the promised time, and in proportion for less or more.  failure: for not delivering.
+    decommitment: for whoever withdraws, contractor or manager.  cap: the most that one contract costs in penalties.
+    """
+
+    late: float = 0.1
+    failure: float = 0.5
+    decommitment: float = 0.2
+    cap: float = 0.5
+
+
+class CounterOffer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What would be accepted: at most this cost and duration, at least this quality; None: as before."""
+
+    cost: float | None = None
+    estimated_duration_s: float | None = None
+    quality_guarantee: float | None = None
+
+
+class Proposal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An agent's answer to CALL_FOR_PROPOSALS; it binds whoever makes it until `valid_until` (None: until rejected).
+
+    cost: in the unit of budgets.  estimated_duration_s: None is the call's contract_duration_s.  quality_guarantee,
+    quality_metrics: levels 0..1.  deliverables: keys that the result will have.  quality_metrics: name -> level
+    that the result will show under `quality_metrics`.  subtasks: what others are to do first, under contracts of its
+    own; it gets their results.  cfp: which call this answers, '' is the one it was an answer to.
+    """
+
+    cost: float
+    estimated_duration_s: float | None = None
+    quality_guarantee: float = 1.0
+    deliverables: tuple[str, ...] = ()
+    quality_metrics: dict[str, float] = {}
+    valid_until: Instant | None = None
+    subtasks: tuple[Task, ...] = ()
+    cfp: str = ""
+
+
+class ContractTerms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What manager and contractor have agreed on.
+
+    end_at: by when the work is promised; later is late.  binds_until: when the contract has failed.
+    """
+
+    task: TaskId
+    contractor: AgentId
+    manager: AgentId
+    cost: float
+    duration_s: float
+    start_at: Instant
+    end_at: Instant
+    binds_until: Instant
+    quality_guarantee: float = 1.0
+    deliverables: tuple[str, ...] = ()
+    quality_metrics: dict[str, float] = {}
+    penalty_clauses: PenaltyClauses = PenaltyClauses()
+
+
+class CallForProposals(Request, frozen=True):
+    """What would you do this task for, until `reply_by`?  Answer: Proposal, or a refusal.
+
+    issuer: the manager.  round: 0 is the first call, a later one asks those again who have proposed; their earlier
+    proposal stands if they refuse.  counter: what would be accepted.  evaluation_criteria: criterion -> weight.
+    penalty_clauses: part of every contract that comes of it.
+    """
+
+    cfp: str
+    issuer: AgentId
+    task: Task
+    reply_by: Instant
+    contract_duration_s: float
+    round: int = 0
+    budget: float | None = None
+    evaluation_criteria: dict[str, float] = {}
+    penalty_clauses: PenaltyClauses = PenaltyClauses()
+    counter: CounterOffer | None = None
+
+
+class RejectProposal(Request, frozen=True):
+    """Notice: no contract will come of this call, with this agent; its proposal no longer binds it."""
+
+    notice: ClassVar[bool] = True
+    cfp: str
+    task: TaskId
+    reason: str
+
+
+class ContractAcceptance(Request, frozen=True):
+    """Your proposal is accepted on these terms.  Answer: {accepted: bool, reason: str}; the work is ordered next."""
+
+    contract: str
+    cfp: str
+    terms: ContractTerms
+
+
+class ContractEnded(Request, frozen=True):
+    """Notice: how a contract was settled.  balance: what the contractor has come to, penalties deducted."""
+
+    notice: ClassVar[bool] = True
+    contract: str
+    task: TaskId
+    status: Literal["completed", "failed", "cancelled", "decommitted"]
+    balance: float
+    penalties: dict[str, float] = {}
+    reason: str = ""
+
+
+class NotUnderstood(Request, frozen=True):
+    """Notice: your answer about this call or contract was not one that could come then; it has changed nothing."""
+
+    notice: ClassVar[bool] = True
+    about: str
+    reason: str
 
 
 class Custom(Request, frozen=True):

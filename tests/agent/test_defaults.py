@@ -3,14 +3,17 @@
 import pytest
 
 from concerted.agent import Agent, Refused
-from concerted.agent.defaults import assign, bids
+from concerted.agent.defaults import assign, bids, default_answer, propose
 from concerted.messages import (
     Bids,
+    CallForProposals,
     CheckProgress,
+    CounterOffer,
     Custom,
     DecomposeObjective,
     GetCapabilities,
     GetStatus,
+    Proposal,
     RequestBid,
     RequestVote,
 )
@@ -75,6 +78,30 @@ def test_an_agent_bids_only_on_kinds_it_has_a_function_for() -> None:
 )
 def test_no_bid_has_a_reason(agent: Agent, request_: RequestBid, reason: str) -> None:
     assert bids(agent, request_) == Bids(reason=reason)
+
+
+def call(task: Task, **fields: object) -> CallForProposals:
+    return CallForProposals(cfp="c", issuer="boss", task=task, reply_by=9.0, contract_duration_s=60.0, **fields)
+
+
+def test_a_proposal_is_what_would_be_bid() -> None:
+    ann = worker(capabilities={"writing": 0.8}, cost=10.0, speed=2.0)
+    task = Task(id="t", max_duration_s=100, required_capabilities={"writing": 0.5})
+    assert propose(ann, call(task)) == Proposal(cost=10.0, estimated_duration_s=50.0, quality_guarantee=0.8, cfp="c")
+    assert default_answer(ann, call(task), 0.0) == propose(ann, call(task))
+
+
+def test_a_counter_offer_is_met_down_to_the_own_cost_and_refused_below() -> None:
+    ann = worker(cost=10.0)
+    assert propose(ann, call(Task(id="t"), round=1, counter=CounterOffer(cost=10.0))).cost == 10.0
+    assert propose(ann, call(Task(id="t"), round=1, counter=CounterOffer(quality_guarantee=0.5))).cost == 10.0
+    with pytest.raises(Refused, match="it does this for 10 and not for less"):
+        propose(ann, call(Task(id="t"), round=1, counter=CounterOffer(cost=9.9)))
+
+
+def test_who_would_not_bid_does_not_propose() -> None:
+    with pytest.raises(Refused, match="no offered task fits"):
+        propose(worker(cost=5.0), call(Task(id="t", max_budget=4.0)))
 
 
 def test_a_fleet_spreads_its_bids_over_all_tasks_and_always_in_the_same_way() -> None:

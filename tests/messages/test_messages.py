@@ -14,8 +14,13 @@ from concerted.messages import (
     Beat,
     Bid,
     Bids,
+    CallForProposals,
     CancelTask,
     CheckProgress,
+    ContractAcceptance,
+    ContractEnded,
+    ContractTerms,
+    CounterOffer,
     Custom,
     DecomposeObjective,
     Envelope,
@@ -23,6 +28,8 @@ from concerted.messages import (
     FollowLeader,
     GetCapabilities,
     GetStatus,
+    NotUnderstood,
+    RejectProposal,
     Reply,
     Request,
     RequestBid,
@@ -35,6 +42,19 @@ from concerted.values import AgentId, AgentStatus, Objective, RunId, Task, TaskI
 
 ANN, BOB, DRAFT, READ = AgentId("ann"), AgentId("bob"), TaskId("draft"), TaskId("read")
 TASK = Task(id=DRAFT, payload={"topic": "tides"}, after=(READ,), required_capabilities={"writing": 0.5})
+
+TERMS = ContractTerms(
+    task=DRAFT, contractor=BOB, manager=ANN, cost=2.0, duration_s=60.0, start_at=1.0, end_at=61.0, binds_until=86401.0
+)
+CALL = CallForProposals(
+    cfp="r#1",
+    issuer=ANN,
+    task=TASK,
+    reply_by=60.0,
+    contract_duration_s=86400.0,
+    round=1,
+    counter=CounterOffer(cost=2.0),
+)
 
 REQUESTS: list[tuple[Request, str]] = [
     (GetStatus(), "GET_STATUS"),
@@ -57,6 +77,11 @@ REQUESTS: list[tuple[Request, str]] = [
         "CHECK_PROGRESS",
     ),
     (RequestVote(term=2, candidate=ANN, question="shall ann lead?"), "REQUEST_VOTE"),
+    (CALL, "CALL_FOR_PROPOSALS"),
+    (RejectProposal(cfp="r#1", task=DRAFT, reason="late"), "REJECT_PROPOSAL"),
+    (ContractAcceptance(contract="r#1/1", cfp="r#1", terms=TERMS), "CONTRACT_ACCEPTANCE"),
+    (ContractEnded(contract="r#1/1", task=DRAFT, status="completed", balance=2.0), "CONTRACT_ENDED"),
+    (NotUnderstood(about="r#1", reason="its cost is -1"), "NOT_UNDERSTOOD"),
     (Custom(name="tune", data={"pitch": 440}), "tune"),
 ]
 
@@ -104,7 +129,8 @@ def test_a_payload_that_does_not_fit_names_the_type_and_the_reason(name: str, pa
 
 def test_a_notice_expects_no_reply_and_all_else_does() -> None:
     notices = {name for request, name in REQUESTS if type(request).notice}
-    assert notices == {"ANNOUNCE_AUCTION", "AUCTION_CLOSED", "CANCEL_TASK"}
+    told = {"REJECT_PROPOSAL", "CONTRACT_ENDED", "NOT_UNDERSTOOD"}
+    assert notices == {"ANNOUNCE_AUCTION", "AUCTION_CLOSED", "CANCEL_TASK", *told}
 
 
 def test_an_envelope_has_every_field_of_the_specification_and_comes_back_as_it_was() -> None:

@@ -15,11 +15,14 @@ from concerted.messages import (
     AssumeLeadership,
     Bid,
     Bids,
+    CallForProposals,
     CheckProgress,
+    ContractAcceptance,
     DecomposeObjective,
     FollowLeader,
     GetCapabilities,
     GetStatus,
+    Proposal,
     Request,
     RequestBid,
     RequestVote,
@@ -27,7 +30,7 @@ from concerted.messages import (
 )
 from concerted.values import AgentId, Profile, Task, TaskId
 
-__all__ = ["NOMINAL_S", "assign", "bids", "default_answer"]
+__all__ = ["NOMINAL_S", "assign", "bids", "default_answer", "propose"]
 
 NOMINAL_S = 60.0  # how long a task without a time limit is taken to last, in bids
 
@@ -80,6 +83,28 @@ def bids(agent: Abilities, request: RequestBid) -> Bids:
         reliability=able.get("reliability", 1.0),
         load=float(agent.held),
         reason="" if found else _why_none(agent, request),
+    )
+
+
+def propose(agent: Abilities, request: CallForProposals) -> Proposal:
+    """Propose what would be bid on this task alone; a bid is at cost, so there is nothing to come down from.
+
+    Raises:
+        Refused: it would not bid, or a counter-offer is below its cost.
+    """
+    offered = RequestBid(auction=request.cfp, tasks=(request.task,), closes_at=request.reply_by)
+    answer = bids(agent, offered)
+    if not answer.bids:
+        raise Refused(answer.reason)
+    (bid,) = answer.bids
+    wanted = None if request.counter is None else request.counter.cost
+    if wanted is not None and bid.cost > wanted:
+        raise Refused(f"it does this for {bid.cost:g} and not for less")
+    return Proposal(
+        cost=bid.cost,
+        estimated_duration_s=bid.estimated_duration_s,
+        quality_guarantee=bid.quality_score,
+        cfp=request.cfp,
     )
 
 
@@ -174,4 +199,6 @@ _ANSWERS: dict[type[Request], Callable[[Abilities, Any, float], Any]] = {
     FollowLeader: _accepted,
     DecomposeObjective: lambda _agent, request, _now: request.objective.tasks,
     CheckProgress: lambda _agent, request, _now: assign(request),
+    CallForProposals: lambda agent, request, _now: propose(agent, request),
+    ContractAcceptance: lambda _agent, _request, _now: {"accepted": True, "reason": ""},
 }
