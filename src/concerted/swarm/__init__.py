@@ -1,0 +1,1 @@
+"""How do many simple ones find an answer? They search, find round trips, share out work, judge, and average."""
