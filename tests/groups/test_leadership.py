@@ -2,7 +2,7 @@
 
 import pytest
 
-from concerted.groups.leadership import SKILLS, Candidate, elect, leadership_score
+from concerted.groups.leadership import SKILLS, Candidate, elect, leadership_score, reelect
 from concerted.values import AgentId
 
 ALL = dict.fromkeys(SKILLS, 1.0)
@@ -71,3 +71,17 @@ def test_sums_that_differ_by_rounding_alone_are_equal() -> None:
 
 def test_nobody_to_elect_elects_nobody() -> None:
     assert elect([]) is None
+
+
+def test_who_leads_goes_on_unless_another_is_better_by_the_margin() -> None:
+    crew = [candidate("ann", 0.5), candidate("bob", 0.6)]  # 80 and 84 points
+    assert elect(crew).winner == "bob"
+    assert reelect(crew, AgentId("ann"), 5.0).winner == "ann"
+    assert reelect(crew, AgentId("ann"), 3.0).winner == "bob"
+    assert reelect(crew, AgentId("ann"), 5.0).scores == elect(crew).scores
+
+
+def test_a_leader_that_is_gone_is_no_candidate() -> None:
+    assert reelect([candidate("bob")], AgentId("ann"), 100.0).winner == "bob"
+    assert reelect([candidate("bob")], None, 100.0).winner == "bob"
+    assert reelect([], AgentId("ann"), 100.0) is None

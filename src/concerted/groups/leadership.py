@@ -11,7 +11,7 @@ from typing import Literal
 
 from concerted.values import AgentId
 
-__all__ = ["SKILLS", "Candidate", "Election", "elect", "leadership_score"]
+__all__ = ["SKILLS", "Candidate", "Election", "elect", "leadership_score", "reelect"]
 
 SKILLS = ("leadership", "reliability", "communication", "decision_making")
 
@@ -52,6 +52,24 @@ def elect(candidates: Iterable[Candidate], mode: Literal["sound", "specification
     if not scored:
         return None
     return Election(scored[0][1], {agent: -score for score, agent in scored})
+
+
+def reelect(
+    candidates: Iterable[Candidate],
+    leader: AgentId | None,
+    margin: float,
+    mode: Literal["sound", "specification"] = "sound",
+) -> Election | None:
+    """Elect, but keep the leader there is unless another's score is higher by more than `margin` points.
+
+    So a leadership does not pass to and fro between two who are about as fit.
+    """
+    election = elect(candidates, mode)
+    if election is None or leader is None or leader not in election.scores:
+        return election
+    if election.scores[election.winner] - election.scores[leader] <= margin:
+        return Election(leader, election.scores)
+    return election
 
 
 def _level(value: float) -> float:

@@ -1,0 +1,411 @@
+"""Partitions of points into groups of near ones: k-means++, Lloyd's rounds, and sizes that are kept to.
+
+    seeds --k-means++--> centres --Lloyd, relieve--> groups of sizes allowed --exchange--> no swap is better
+
+`balance` says how large a group may be: `none` as it comes; `max` at most a quarter more than the mean; `exact`
+the sizes differ by one at most.  Too large groups hand on, along the cheapest chain of groups to one with
+room, those who lose least by it; then points change places, alone or in pairs, as long as that makes the sum
+of squared distances smaller.
+
+Sources: Lloyd 1982, "Least squares quantization in PCM"; Arthur & Vassilvitskii 2007, "k-means++"; Grunau et al.
+2023, "A nearly tight analysis of greedy k-means++", for several candidates for each seed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, log
+from typing import TYPE_CHECKING, Literal
+
+from concerted.errors import Invalid
+from concerted.groups.games import Array
+
+if TYPE_CHECKING:
+    from numpy import bool_, int64
+    from numpy.typing import NDArray
+
+    Labels = NDArray[int64]
+
+__all__ = ["Balance", "Partition", "partition", "settle", "sizes_allowed"]
+
+SLACK = 1.25  # a group under `max`, in means
+MOST_ROUNDS = 300
+MOST_EXCHANGES = 60  # rounds of centres and exchanges
+STILL = 1e-4  # of the mean variance: centres that move less, squared, have stopped
+MOST_RELIEVED = 20  # rounds of nearest centres and sizes put right
+WORTH_A_ROUND = 1e-2  # of the inertia: a round of those that gains less is the last
+GAIN = 1e-4  # of the inertia: a round of exchanges that gains less is the last
+ROUNDING = 1e-9  # of the mean squared distance: a smaller gain is none
+
+Balance = Literal["none", "max", "exact"]
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """labels: point -> group, int64[n].  centres: float64[k, d].  inertia: the sum of squared distances."""
+
+    labels: Labels
+    centres: Array
+    inertia: float
+    rounds: int
+
+
+def sizes_allowed(n: int, k: int, balance: Balance) -> tuple[int, int]:
+    """Return the least and the most points of a group of k, for n points."""
+    if balance == "none":
+        return 0, n
+    if balance == "exact":
+        return n // k, ceil(n / k)
+    return 1, min(n, ceil(SLACK * n / k))
+
+
+def partition(points: Array, k: int, balance: Balance = "max", seed: int = 0) -> Partition:
+    """Part points into k groups.  points: float64[n, d].  O(n k d) a round; n x k numbers in memory.
+
+    The same points, k, balance and seed give the same groups on the same machine; where rounding differs, ties
+    may fall differently, so whoever must come to the same again keeps the result.
+
+    Raises:
+        Invalid: there are not 1 to n groups, or a coordinate is no finite number.
+    """
+    import numpy as np
+
+    points = _checked(points, k)
+    dice = np.random.Generator(np.random.PCG64(seed))
+    labels, centres, rounds = _lloyd(points, points[_seeds(points, k, dice)])
+    if balance != "none":
+        labels, centres, more = _balanced(points, labels, centres, sizes_allowed(len(points), k, balance))
+        rounds += more
+    return Partition(labels, centres, _inertia(points, labels, centres), rounds)
+
+
+def settle(points: Array, labels: Labels, k: int, balance: Balance, margin: float) -> Partition:
+    """Improve a partition that there is, moving as few points as is worth while.
+
+    A point leaves its group only for a centre that is nearer by the margin (0.2: by a fifth), and only as sizes
+    allow; then sizes that are not allowed are put right.  labels: of points in no group yet, -1.
+
+    Raises:
+        Invalid: there are more groups than points, no point is in a group, or a coordinate is no finite number.
+    """
+    import numpy as np
+
+    points, labels = _checked(points, k), np.array(labels, dtype=np.int64)
+    placed = labels >= 0
+    if not placed.any():
+        raise Invalid("no point is in a group yet; part them first")
+    bounds = sizes_allowed(len(points), k, balance)
+    wide = np.column_stack((points, np.ones(len(points))))
+    far = points[np.flatnonzero(placed)[:1]].repeat(k, axis=0)
+    centres = _centres(points[placed], labels[placed], far)
+    labels[~placed] = _nearest(wide[~placed], centres) if not placed.all() else []
+    rounds, moved = 0, True
+    while moved and rounds < MOST_EXCHANGES:
+        rounds += 1
+        centres = _centres(points, labels, centres)
+        moved = _better_off(points, centres, labels, bounds, (1.0 - margin) ** 2)
+    costs = _costs(wide, centres)
+    _relieve(costs, labels, bounds[1], bounds[1])
+    _relieve(costs, labels, bounds[0], bounds[0])
+    centres = _centres(points, labels, centres)
+    return Partition(labels, centres, _inertia(points, labels, centres), rounds)
+
+
+def _better_off(points: Array, centres: Array, labels: Labels, bounds: tuple[int, int], nearer: float) -> bool:
+    """Move the points for which another centre is so much nearer, those who gain most first; say if any has moved."""
+    import numpy as np
+
+    squares = np.einsum("ij,ij->i", points, points)
+    wide = np.column_stack((points, np.ones(len(points))))
+    far = np.maximum(_costs(wide, centres) + squares[:, None], 0.0)
+    rows, best = np.arange(len(points)), far.argmin(axis=1)
+    here, there = far[rows, labels], far[rows, best]
+    wanting = np.flatnonzero(there < nearer * here - ROUNDING * (1.0 + squares))
+    sizes, moved = np.bincount(labels, minlength=len(centres)), False
+    for row in wanting[np.argsort((there - here)[wanting], kind="stable")].tolist():
+        own, to = int(labels[row]), int(best[row])
+        if sizes[own] > bounds[0] and sizes[to] < bounds[1]:
+            labels[row], moved = to, True
+            sizes[own] -= 1
+            sizes[to] += 1
+    return moved
+
+
+def _checked(points: Array, k: int) -> Array:
+    import numpy as np
+
+    points = np.ascontiguousarray(points, dtype=np.float64)
+    if points.ndim != 2 or not np.isfinite(points).all():
+        raise Invalid("the points to part must be rows of finite numbers")
+    if not 1 <= k <= len(points):
+        raise Invalid(f"{len(points)} points cannot be parted into {k} groups; 1 to {len(points)}")
+    return points
+
+
+# k-means
+
+
+def _seeds(points: Array, k: int, dice: object) -> Labels:
+    """Draw k points, each with a probability in proportion to its squared distance from those drawn before.
+
+    Of several candidates the one stays that brings all points nearest.  O(n k d log k).
+    """
+    import numpy as np
+
+    assert isinstance(dice, np.random.Generator)
+    n = len(points)
+    squares = np.einsum("ij,ij->i", points, points)
+    chosen = np.empty(k, dtype=np.int64)
+    chosen[0] = int(dice.random() * n)
+    nearest = _distances(points, squares, chosen[:1])[0]
+    for place in range(1, k):
+        total = np.cumsum(nearest)
+        if total[-1] <= 0.0:  # as many different points as this there are not
+            chosen[place:] = np.arange(place, k) * n // k
+            break
+        marks = dice.random(2 + int(log(k))) * total[-1]
+        candidates = np.minimum(np.searchsorted(total, marks), n - 1)
+        found = np.minimum(_distances(points, squares, candidates), nearest)
+        best = int(found.sum(axis=1).argmin())
+        chosen[place], nearest = candidates[best], found[best]
+    return chosen
+
+
+def _distances(points: Array, squares: Array, chosen: Labels) -> Array:
+    """Return the squared distances of all points from the chosen ones, float64[chosen, n]."""
+    import numpy as np
+
+    found: Array = points[chosen] @ points.T
+    found *= -2.0
+    found += squares
+    found += squares[chosen][:, None]
+    return np.maximum(found, 0.0, out=found)
+
+
+def _lloyd(points: Array, centres: Array) -> tuple[Labels, Array, int]:
+    """Go from centres to nearest points and back until the centres have stopped."""
+    import numpy as np
+
+    still = STILL * float(points.var(axis=0).mean()) if points.size else 0.0
+    wide = np.column_stack((points, np.ones(len(points))))
+    labels = _nearest(wide, centres)
+    rounds = 0
+    while rounds < MOST_ROUNDS:
+        rounds += 1
+        moved = _centres(points, labels, centres)
+        shift = float(((moved - centres) ** 2).sum())
+        centres = moved
+        before, labels = labels, _nearest(wide, centres)
+        if shift <= still or np.array_equal(before, labels):
+            break
+    return labels, _centres(points, labels, centres), rounds
+
+
+def _costs(wide: Array, centres: Array) -> Array:
+    """Return squared distances less the squares of the points, float64[n, k].  wide: points with a column of ones."""
+    import numpy as np
+
+    squares = np.einsum("ij,ij->i", centres, centres)
+    found: Array = wide @ np.column_stack((-2.0 * centres, squares)).T
+    return found
+
+
+def _nearest(wide: Array, centres: Array) -> Labels:
+    import numpy as np
+
+    rows = max(1, 200_000 // max(1, len(centres)))  # as many at once as a cache holds
+    parts = [_costs(wide[at : at + rows], centres).argmin(axis=1) for at in range(0, len(wide), rows)]
+    return np.concatenate(parts)
+
+
+def _centres(points: Array, labels: Labels, before: Array) -> Array:
+    """Return the mean of each group; an empty one goes to the point that is farthest from its own centre."""
+    import numpy as np
+
+    k = len(before)
+    sizes = np.bincount(labels, minlength=k)
+    centres = np.empty_like(before)
+    for place in range(points.shape[1]):
+        centres[:, place] = np.bincount(labels, weights=points[:, place], minlength=k)
+    centres /= np.maximum(sizes, 1)[:, None]
+    empty = np.flatnonzero(sizes == 0)
+    if len(empty):
+        far = ((points - centres[labels]) ** 2).sum(axis=1)
+        centres[empty] = points[np.argsort(-far, kind="stable")[: len(empty)]]
+    return centres
+
+
+def _inertia(points: Array, labels: Labels, centres: Array) -> float:
+    return float(((points - centres[labels]) ** 2).sum())
+
+
+# Sizes that are kept to
+
+
+def _balanced(
+    points: Array, labels: Labels, centres: Array, bounds: tuple[int, int]
+) -> tuple[Labels, Array, int]:  # fmt: skip
+    """Lloyd's rounds with sizes that are put right in each; then points are exchanged as long as it pays."""
+    import numpy as np
+
+    low, high = bounds
+    wide = np.column_stack((points, np.ones(len(points))))
+    eps = ROUNDING * (1.0 + float((points**2).sum(axis=1).mean()) if points.size else 1.0)
+    best = float("inf")
+    for _ in range(MOST_RELIEVED):
+        costs = _costs(wide, centres)
+        tried = costs.argmin(axis=1)
+        _relieve(costs, tried, high, high)
+        _relieve(costs, tried, low, low)
+        centres = _centres(points, tried, centres)
+        now = _inertia(points, tried, centres)
+        if now >= best * (1.0 - WORTH_A_ROUND):
+            break
+        best, labels = now, tried
+    last, rounds = float("inf"), 0
+    while rounds < MOST_EXCHANGES:
+        rounds += 1
+        centres = _centres(points, labels, centres)
+        now = _inertia(points, labels, centres)
+        if not _exchange(_costs(wide, centres), labels, bounds, eps) or now > last * (1.0 - GAIN):
+            break
+        last = now
+    return labels, _centres(points, labels, centres), rounds
+
+
+def _relieve(costs: Array, labels: Labels, most: int, least: int) -> None:
+    """Move points from groups of more than `most` to groups of fewer than `least`, until one kind is gone.
+
+    Each pass finds for every group the cheapest chain of groups to one with room, and moves what is too much along
+    it, as far as there is room, at each step of the chain those who lose least.
+    """
+    import numpy as np
+
+    k = costs.shape[1]
+    while True:
+        sizes = np.bincount(labels, minlength=k)
+        sources, room = np.flatnonzero(sizes > most), np.maximum(least - sizes, 0)
+        if not len(sources) or not room.any():
+            return
+        loss = costs - costs[np.arange(len(labels)), labels][:, None]
+        cheapest, groups = _between(loss, labels, sizes)
+        onward = _chains(np.maximum(cheapest, 0.0), room > 0, sizes)
+        for source in sources[np.argsort(-sizes[sources], kind="stable")].tolist():
+            chain = _chain(source, onward, room)
+            if not chain:
+                continue
+            excess = int(sizes[source]) - most
+            count = min(excess, int(room[chain[-1][1]]))
+            moving = [_who_moves(groups[a], loss[:, b], labels, a, count) for a, b in chain]
+            count = min(len(each) for each in moving)
+            for (_, to), each in zip(chain, moving, strict=True):
+                labels[each[:count]] = to
+            room[chain[-1][1]] -= count
+
+
+def _between(loss: Array, labels: Labels, sizes: Labels) -> tuple[Array, list[Labels]]:
+    """Return what the cheapest move from each group to each other costs, and the members of each group."""
+    import numpy as np
+
+    k = loss.shape[1]
+    order = np.argsort(labels, kind="stable")
+    ends = np.cumsum(sizes)
+    groups = [order[end - size : end] for end, size in zip(ends.tolist(), sizes.tolist(), strict=True)]
+    there = np.flatnonzero(sizes)
+    cheapest = np.full((k, k), np.inf)
+    cheapest[there] = np.minimum.reduceat(loss[order], (ends - sizes)[there], axis=0)
+    np.fill_diagonal(cheapest, np.inf)
+    return cheapest, groups
+
+
+def _chains(steps: Array, is_end: NDArray[bool_], sizes: Labels) -> Labels:
+    """Return for each group the next one on its cheapest chain to an end; itself where there is none.
+
+    Of equally cheap ones the step to the smaller group is taken.  Bellman and Ford.
+    """
+    import numpy as np
+
+    k = len(steps)
+    finite = steps[np.isfinite(steps)]
+    tie = (float(finite.max(initial=0.0)) + 1.0) * 1e-12
+    steps = steps + tie * (1.0 + sizes[None, :] / (1.0 + sizes.max()))  # no chain goes round for nothing
+    far = np.where(is_end, 0.0, np.inf)
+    onward = np.arange(k)
+    for _ in range(k):
+        through = steps + far[None, :]
+        best = through.argmin(axis=1)
+        found = through[np.arange(k), best]
+        nearer = found < far
+        if not nearer.any():
+            break
+        far = np.where(nearer, found, far)
+        onward = np.where(nearer, best, onward)
+    return onward
+
+
+def _chain(source: int, onward: Labels, room: Labels) -> list[tuple[int, int]]:
+    """Return the steps from a group to one that still has room; none if that has filled up in this pass."""
+    steps: list[tuple[int, int]] = []
+    at = source
+    while True:
+        to = int(onward[at])
+        if to == at or len(steps) > len(onward):
+            return steps if room[at] > 0 and steps else []
+        steps.append((at, to))
+        at = to
+
+
+def _who_moves(inside: Labels, loss: Array, labels: Labels, group: int, count: int) -> Labels:
+    """Return at most `count` members, not yet moved in this pass, who lose least by a move; the first of equals."""
+    import numpy as np
+
+    staying = inside[labels[inside] == group]
+    chosen: Labels = staying[np.argsort(loss[staying], kind="stable")[:count]]
+    return chosen
+
+
+def _exchange(costs: Array, labels: Labels, bounds: tuple[int, int], eps: float) -> bool:
+    """Let points change places between pairs of groups as long as all together come nearer; say if any has.
+
+    Centres stay.  In each pass a group takes part in one pair, those pairs first that gain most.
+    """
+    import numpy as np
+
+    changed, k = False, costs.shape[1]
+    low, high = bounds
+    for _ in range(MOST_ROUNDS):
+        sizes = np.bincount(labels, minlength=k)
+        loss = costs - costs[np.arange(len(labels)), labels][:, None]
+        cheapest, groups = _between(loss, labels, sizes)
+        may_move = (sizes[:, None] > low) & (sizes[None, :] < high)
+        gain = np.minimum(cheapest + cheapest.T, np.where(may_move, cheapest, np.inf))
+        gain = np.minimum(gain, gain.T)
+        first, second = np.nonzero(np.triu(gain < -eps, 1))
+        if not len(first):
+            return changed
+        used = np.zeros(k, dtype=bool)
+        for pair in np.argsort(gain[first, second], kind="stable").tolist():
+            a, b = int(first[pair]), int(second[pair])
+            if used[a] or used[b]:
+                continue
+            used[a] = used[b] = True
+            there = max(0, min(high - int(sizes[b]), int(sizes[a]) - low))
+            back = max(0, min(high - int(sizes[a]), int(sizes[b]) - low))
+            going, coming = _swapped(loss[groups[a], b], loss[groups[b], a], there, back, eps)
+            labels[groups[a][going]] = b
+            labels[groups[b][coming]] = a
+            changed = True
+    return changed
+
+
+def _swapped(there: Array, back: Array, free: int, free_back: int, eps: float) -> tuple[Labels, Labels]:
+    """Return who of two groups changes places.  free, free_back: how many may go without another in exchange."""
+    import numpy as np
+
+    going = np.concatenate((there, np.zeros(free_back)))
+    coming = np.concatenate((back, np.zeros(free)))
+    one, other = np.argsort(going, kind="stable"), np.argsort(coming, kind="stable")
+    count = min(len(one), len(other))
+    pays = going[one[:count]] + coming[other[:count]] < -eps
+    one, other = one[:count][pays], other[:count][pays]
+    return one[one < len(there)], other[other < len(back)]
