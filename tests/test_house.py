@@ -53,6 +53,8 @@ LATE_IMPORTS: set[tuple[str, str]] = {
     ("concerted.engine.actions", "concerted.sync.barrier"),
     ("concerted.runs.verbs", "concerted.runs"),
     ("concerted.launch.owner", "concerted.stores.postgres"),  # takes the extra [postgres]
+    ("concerted.consensus.signatures", "cryptography.exceptions"),  # takes the extra [pbft]
+    ("concerted.consensus.signatures", "cryptography.hazmat.primitives.asymmetric"),
     ("concerted.sync.expression", "celpy"),  # takes the extra [cel], and 300 ms
     ("concerted.strategies.choose", "importlib.metadata"),  # 10 ms, and most processes never ask for plug-ins
 }
