@@ -1,7 +1,8 @@
-"""What every test may use: the shelves, Hypothesis profiles, and the fixtures `data`, `bytes_of` and `postgres`."""
+"""What every test may use: the shelves, Hypothesis profiles, and fixtures: published data, stores, folders, memory."""
 
 import os
 import secrets
+import tempfile
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -115,7 +116,19 @@ def emptied_schemas() -> list[str]:
 
 
 @pytest.fixture
-def postgres(postgres_database: str, emptied_schemas: list[str]) -> Iterator[Callable[[], str]]:
+def places(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give a folder of the test's own in which nodes listen and agents keep what they have done, here and in children.
+
+    The path of a socket is short, and so must be the folder's: `tmp_path` is too long.
+    """
+    with tempfile.TemporaryDirectory(prefix="cc", dir="/tmp") as folder:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
+        monkeypatch.setenv("XDG_STATE_HOME", str(Path(folder, "state")))
+        yield Path(folder)
+
+
+@pytest.fixture
+def postgres(postgres_database: str, emptied_schemas: list[str], places: Path) -> Iterator[Callable[[], str]]:
     """Give what makes the URL of an empty store in PostgreSQL; who changes its schema makes one of its own."""
     import psycopg
 

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from concerted.agent import Agent, Service, ServiceLimits
-from concerted.agent.addresses import socket_path
-from concerted.agent.serve import inbox_path
+from concerted.agent.addresses import places_of, socket_path
 from concerted.agent.wire import Frame, Hello, Notice, read_frame, write_line
 from concerted.errors import Conflict, Invalid, Unreachable
 from concerted.links import socket as socket_module
@@ -128,7 +127,7 @@ def test_an_agent_works_on_while_the_owner_changes_and_its_reply_reaches_the_nex
                 link.send([task_envelope("t")])
                 await first.heard.until(lambda: any("t" in beat.running for beat in first.heard.beats))
                 await link.close("the owner ends")
-            while service._writer is not None:  # noqa: ASYNC110 - until the agent has noticed
+            while service.joined:  # noqa: ASYNC110 - until the agent has noticed
                 await asyncio.sleep(0.001)
             gate.set()
             await service._desk.drain(1.0)
@@ -206,7 +205,8 @@ def test_an_agent_runs_once_at_a_time(tmp_path: Path) -> None:
 
 
 def test_each_agent_has_an_inbox_of_its_own_in_a_private_folder(tmp_path: Path) -> None:
-    paths = [inbox_path(tmp_path / "work.db", name) for name in ("ann", "team/ann", "../ann")]
+    places = places_of(f"sqlite:///{tmp_path}/work.db")
+    paths = [places.inbox(name) for name in ("ann", "team/ann", "../ann")]
     assert len(set(paths)) == 3
     assert {path.parent for path in paths} == {tmp_path / "work.db.agents"}
     assert paths[0].parent.stat().st_mode & 0o777 == 0o700

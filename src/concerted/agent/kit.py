@@ -68,14 +68,15 @@ class Agent(Abilities):
     async def serve(
         self, url: str, *, inbox: str | os.PathLike[str] | None = None, limits: ServiceLimits | None = None
     ) -> None:
-        """Join the owner of the store at `url` and serve, through every change of owner, until cancelled.
+        """Join the owner of the store at `url`, or all nodes of this machine, and serve until cancelled.
 
-        inbox: the agent's own file; by default `STORE.agents/ID.inbox`.
+        inbox: the agent's own file; by default one that follows from the URL, as `addresses` says.
 
         Raises:
-            Invalid: the URL names no SQLite file.
-            Conflict: the agent already runs in another process, or the owner has another one of this id.
-            Unreachable: no owner was found within `limits.patience_s`.
+            Invalid: the URL names no store.
+            Conflict: the agent already runs in another process.
+            NotAllowed: a folder is not this user's alone, or the agent was turned away.
+            Unreachable: nobody was found within `limits.patience_s`.
         """
         await Service(self, url, None if inbox is None else FileInbox(inbox), limits).run()
 

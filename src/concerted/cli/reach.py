@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from concerted.agent.addresses import socket_path
+from concerted.agent.addresses import is_shared, shown_url, socket_path
 from concerted.cli.options import url_or_default
 from concerted.client.connection import Connection, Disconnected
 from concerted.config.loader import load
@@ -18,7 +18,7 @@ from concerted.config.settings import Settings
 from concerted.engine.views import Viewer
 from concerted.errors import Invalid, NotFound, Unreachable
 from concerted.launch import Session, open_coordinator
-from concerted.launch.owner import database_path, is_shared
+from concerted.launch.owner import database_path
 from concerted.ports.commands import Agents, Command, Events, EventView, GetRun, Status, StatusView, Why
 from concerted.stores.ownership import owner_of
 from concerted.stores.sqlite_reader import SqliteReader
@@ -176,7 +176,9 @@ async def open_reader(url: str | None) -> AsyncIterator[SqliteReader]:
     """
     wanted = url_or_default(url)
     if is_shared(wanted):
-        raise Invalid(f"{wanted} has no file to read; ask it through its nodes: `concerted status`, `why`, `events`")
+        raise Invalid(
+            f"{shown_url(wanted)} has no file to read; ask it through its nodes: `concerted status`, `why`, `events`"
+        )
     reader = await SqliteReader.open(existing_store(url))
     try:
         yield reader

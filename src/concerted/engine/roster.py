@@ -77,8 +77,10 @@ class Roster:
             if known is not None:
                 self._unreachable(known, error.message)
             raise
-        data = {"profile": profile, "link": kind, "spec": spec}
-        await self._of.rounds.write([self._row("agent.registered", profile.id, data)])
+        record = await self._record(profile.id)
+        if record is None or record.state != "alive" or not _says(record, profile, kind, spec):
+            data = {"profile": profile, "link": kind, "spec": spec}
+            await self._of.rounds.write([self._row("agent.registered", profile.id, data)])
         if known is None or known.state == "gone":
             self._of.participants.joined(profile)
         elif known.profile != profile:
@@ -113,7 +115,9 @@ class Roster:
             raise NotFound(f"nobody is registered as {agent!r}", agent=agent)
         if member.link is not None:
             await member.link.close(reason)
-        await self._of.rounds.write([self._row("agent.left", agent, {"reason": reason})])
+        record = await self._record(agent)
+        if record is None or record.state != "gone":
+            await self._of.rounds.write([self._row("agent.left", agent, {"reason": reason})])
         self._of.participants.lost(agent, reason)
 
     def expect(self, records: Iterable[AgentRecord]) -> None:
@@ -271,6 +275,10 @@ class Roster:
     def _row(self, kind: str, agent: AgentId, data: dict[str, Any]) -> Row:
         return Row(stream=agent_stream(agent), at=self._of.clock.now(), kind=kind, agent=agent, data=encode(data))
 
+    async def _record(self, agent: AgentId) -> AgentRecord | None:
+        """Return what other nodes may have written of an agent that comes to all of them; None if there are none."""
+        return await self._of.store.get(AgentRecord, agent) if self._of.store.shared else None
+
     def _new_breaker(self) -> Breaker:
         manager = self._of.config.manager
         return Breaker(failures=manager.breaker_failures, cooldown_s=float(manager.breaker_cooldown))
@@ -326,3 +334,12 @@ class Ears:
 
     def _counts(self) -> bool:
         return self._roster.members.get(self._member.profile.id) is self._member
+
+
+def _says(record: AgentRecord, profile: Profile, kind: str, spec: AgentSpec | None) -> bool:
+    """Say whether the log has just this registration already."""
+    return (
+        record.link == kind
+        and msgspec.json.decode(record.profile, type=Profile) == profile
+        and msgspec.json.decode(record.spec, type=AgentSpec | None) == spec
+    )

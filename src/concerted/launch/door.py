@@ -1,7 +1,7 @@
-"""The door: the owner's unix socket, through which other processes give commands and agents come in.
+"""The door: the unix socket of an owner, or a node, through which other processes give commands and agents come in.
 
 The first line says who it is: a client, whose further lines are commands, or an agent, which is handed
-to a socket link.  The socket's mode is 0600: whoever may open it owns the store's file as well.  Where the
+to a socket link.  The socket's mode is 0600: whoever may open it is the user whose process this is.  Where the
 store has principals, the token in the hello says which of them it is.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 from pathlib import Path
 
 from concerted.agent.wire import Hello, Notice, read_frame, write_line
@@ -32,17 +33,23 @@ class Door:
 
     def __init__(self, coordinator: Coordinator, path: Path) -> None:
         self._of = coordinator
-        self._path = path
+        self.path = path
         self._server: asyncio.Server | None = None
         self._visits: set[asyncio.Task[None]] = set()
 
-    async def open(self) -> None:
-        """Begin to listen; a socket that an earlier owner left behind is replaced (the store's lock is ours)."""
+    async def open(self, listening: socket.socket | None = None) -> None:
+        """Begin to listen; a socket that an earlier owner left behind is replaced (the store's lock is ours).
+
+        listening: a socket that listens at the path already.
+        """
+        if listening is not None:
+            self._server = await asyncio.start_unix_server(self._arrived, sock=listening, limit=LINE_BYTES)
+            return
         with contextlib.suppress(FileNotFoundError):
-            self._path.unlink()
+            self.path.unlink()
         before = os.umask(0o177)
         try:
-            self._server = await asyncio.start_unix_server(self._arrived, path=str(self._path), limit=LINE_BYTES)
+            self._server = await asyncio.start_unix_server(self._arrived, path=str(self.path), limit=LINE_BYTES)
         finally:
             os.umask(before)
 
@@ -55,7 +62,7 @@ class Door:
             visit.cancel()
         await asyncio.gather(*self._visits, return_exceptions=True)
         with contextlib.suppress(FileNotFoundError):
-            self._path.unlink()
+            self.path.unlink()
 
     def _arrived(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # A task of our own: asyncio's would complain, in Python 3.11, when `close` cancels it.
@@ -67,6 +74,8 @@ class Door:
         handed_over, is_client = False, False
         try:
             line = await asyncio.wait_for(reader.readline(), HELLO_S)
+            if not line:
+                return  # it only wanted to know whether somebody listens
             hello = read_frame(line).hello
             is_client = hello is not None and hello.role == "client"
             if hello is not None and hello.role == "agent":

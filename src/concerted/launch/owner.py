@@ -1,7 +1,7 @@
 """The owner: a coordinator over a store, with the door through which other processes reach it.
 
 A SQLite file has one owner at a time, and the others are its clients.  On a PostgreSQL database every
-process is a node with a coordinator of its own; they share the log, and there is no door.
+process is a node with a coordinator of its own; they share the log, and each has a door for agents.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from concerted.agent.addresses import socket_path, store_path
+from concerted.agent.addresses import is_shared, shown_url, socket_path, store_path
 from concerted.config.settings import Coordination, StoreSettings
 from concerted.engine.actions import Action
 from concerted.engine.coordinator import Coordinator, World
 from concerted.errors import ConcertedError, Invalid
 from concerted.launch.clock import DatabaseClock, SystemClock
 from concerted.launch.door import Door
+from concerted.launch.node_socket import leave_folder, listen, node_socket
 from concerted.links.open import link_from_spec
 from concerted.ports.clock import Clock
 from concerted.ports.store import Store
@@ -30,7 +31,7 @@ from concerted.strategies import choose
 if TYPE_CHECKING:
     from concerted.stores.postgres import PostgresStore
 
-__all__ = ["Owner", "Setup", "database_path", "is_shared", "strategy_loader"]
+__all__ = ["Owner", "Setup", "database_path", "strategy_loader"]
 
 NODE_LEASE_BEATS = 3  # heartbeats of which a node may miss all before others take its runs over
 
@@ -56,11 +57,6 @@ def strategy_loader(own: Mapping[str, Coordinate]) -> Callable[[str], Coordinate
         return own[name] if name in own else choose.load(name)
 
     return load
-
-
-def is_shared(url: str) -> bool:
-    """Say whether the URL names a database on which several processes coordinate at once."""
-    return url.startswith(("postgresql://", "postgres://"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,9 +89,9 @@ class Setup:
 
 
 class Owner:
-    """What the owning process, or a node, has open.  door: None on a shared database."""
+    """What the owning process, or a node, has open.  clock: a node's, to be adjusted."""
 
-    def __init__(self, coordinator: Coordinator, door: Door | None, clock: DatabaseClock | None = None) -> None:
+    def __init__(self, coordinator: Coordinator, door: Door, clock: DatabaseClock | None = None) -> None:
         self.coordinator = coordinator
         self._door = door
         self._adjusting = None if clock is None else asyncio.get_running_loop().create_task(self._adjust(clock))
@@ -105,7 +101,8 @@ class Owner:
         """Take the store over, replay what is unfinished, and open the door.
 
         Raises:
-            Conflict: another process owns it.  Others as the store's `open` says.
+            Conflict: another process owns it.  NotAllowed, Invalid: agents could not come in, as `node_socket` says.
+            Others as the store's `open` says.
         """
         return await (cls._open_node(url, setup) if is_shared(url) else cls._open_file(url, setup))
 
@@ -127,28 +124,28 @@ class Owner:
 
     @classmethod
     async def _open_node(cls, url: str, setup: Setup) -> Owner:
-        store = _postgres(url, setup)
-        await store.open()
-        clock = DatabaseClock(store.time)
+        path = node_socket(url, setup.node)  # first: no run is taken over by whom its agents could not reach
         try:
-            await clock.adjust()
-            coordinator = Coordinator(setup.world(store, clock, None))
+            coordinator, clock = await _node(url, setup)
+            try:
+                await coordinator.start()
+                door = Door(coordinator, path)
+                await door.open(listen(url, path))
+            except BaseException:
+                await coordinator.close("it could not start")
+                raise
         except BaseException:
-            await store.close()
+            leave_folder(path)
             raise
-        try:
-            await coordinator.start()
-        except BaseException:
-            await coordinator.close("it could not start")
-            raise
-        return cls(coordinator, None, clock)
+        return cls(coordinator, door, clock)
 
     async def close(self) -> None:
         """Close the door, then the coordinator; the lock, or the node's lease, is free when this returns."""
         if self._adjusting is not None:
             self._adjusting.cancel()
-        if self._door is not None:
-            await self._door.close()
+        await self._door.close()
+        if self.coordinator.store.shared:
+            leave_folder(self._door.path)
         await self.coordinator.close()
 
     async def _adjust(self, clock: DatabaseClock) -> None:
@@ -156,6 +153,23 @@ class Owner:
             await asyncio.sleep(float(self.coordinator.config.manager.heartbeat_interval))
             with contextlib.suppress(ConcertedError):  # the database is away; our steady clock carries on
                 await clock.adjust()
+
+
+async def _node(url: str, setup: Setup) -> tuple[Coordinator, DatabaseClock]:
+    """Make one more coordinator on a shared database, and the clock by which it goes.
+
+    Raises:
+        Unreachable: the database does not answer.  Others as the store's `open` says.
+    """
+    store = _postgres(url, setup)
+    await store.open()
+    clock = DatabaseClock(store.time)
+    try:
+        await clock.adjust()
+        return Coordinator(setup.world(store, clock, None)), clock
+    except BaseException:
+        await store.close()
+        raise
 
 
 def _postgres(url: str, setup: Setup) -> PostgresStore:
@@ -167,7 +181,9 @@ def _postgres(url: str, setup: Setup) -> PostgresStore:
     try:
         from concerted.stores.postgres import PostgresStore
     except ImportError as error:
-        raise Invalid(f"{url} takes the package psycopg ({error}): pip install 'concerted[postgres]'") from error
+        raise Invalid(
+            f"{shown_url(url)} takes the package psycopg ({error}): pip install 'concerted[postgres]'"
+        ) from error
     lease_s = NODE_LEASE_BEATS * float(setup.coordination.manager.heartbeat_interval)
     settings = setup.store
     return PostgresStore(

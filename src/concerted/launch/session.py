@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from concerted.agent.addresses import socket_path
+from concerted.agent.addresses import is_shared, shown_url, socket_path
 from concerted.agent.inbox import MemoryInbox
 from concerted.agent.kit import Agent
 from concerted.agent.serve import Service
@@ -32,7 +32,7 @@ from concerted.engine.actions import Action
 from concerted.engine.commands import serve
 from concerted.engine.permissions import LOCAL, Principal
 from concerted.errors import ConcertedError, Conflict, Unreachable, WrongPhase
-from concerted.launch.owner import Owner, Setup, database_path, is_shared
+from concerted.launch.owner import Owner, Setup, database_path
 from concerted.links.local import LocalLink
 from concerted.messages import Reply, Request, encode_request, request_type
 from concerted.ports.commands import (
@@ -230,7 +230,7 @@ class Session(Calls):
             self._returning = asyncio.get_running_loop().create_task(self._return())
         if not wait and not self._returning.done():
             failed = None if self.owner is None else self.owner.coordinator.failed
-            raise failed or Unreachable(f"{self.url} is being opened again; try again")
+            raise failed or Unreachable(f"{shown_url(self.url)} is being opened again; try again")
         await asyncio.shield(self._returning)
 
     async def _return(self) -> None:
