@@ -123,6 +123,8 @@ PRIMITIVES: frozenset[str] = frozenset((
     "election.dropped", "election.leader_lost", "election.leader_found",
     "membership.created", "membership.joined", "membership.left", "membership.changed", "membership.suspected",
     "membership.recovered", "membership.lost", "membership.checked",
+    "decision.created", "decision.ballot_cast", "decision.ballot_ignored", "decision.equivocated",
+    "decision.voter_lost", "decision.voter_found", "decision.closed",
 ))  # fmt: skip
 
 _MAIL: Mapping[str, str] = {

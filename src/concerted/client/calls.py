@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from concerted.client.waiting import Gathered, wait_for
@@ -31,9 +31,11 @@ from concerted.ports.commands import (
 from concerted.values import AgentId, Objective, RunId, Task, encode
 
 if TYPE_CHECKING:
+    from concerted.client.deciding import Decision
     from concerted.client.holding import Budget, Election, Leases, Semaphore
     from concerted.client.meeting import Barrier, DoubleBarrier, Latch, Phaser, SyncPoint, Tracker
     from concerted.client.sharing import Inbox, Membership, Register
+    from concerted.consensus.decision import DecisionResult
 
 __all__ = ["Calls"]
 
@@ -221,6 +223,27 @@ class Calls:
         from concerted.client.sharing import Inbox
 
         return Inbox(self, agent)
+
+    # deciding
+
+    def decision(self, id: str) -> Decision:
+        """Return the handle on a decision."""
+        from concerted.client.deciding import Decision
+
+        return Decision(self, id)
+
+    async def decide(
+        self, question: str, voters: Iterable[str] | Mapping[str, int], *, id: str | None = None,
+        timeout_s: float | None = None, **terms: Any,
+    ) -> DecisionResult:  # fmt: skip
+        """Put a question to voters, wait until it is decided, and return the outcome with its certificate.
+
+        terms: rule, deadline_s, proposal, options, keys, algorithm, agent, attach.  timeout_s: how long this call
+        waits; by default until the deadline.  After that it is `pending`, and with the same id the same call waits on.
+        """
+        from concerted.client.deciding import decide
+
+        return await decide(self, question, voters, id=id, timeout_s=timeout_s, **terms)
 
     async def wait_for(
         self, things: Mapping[str, Awaitable[Any]], until: Literal["all", "any", "majority"] | int = "all", *,

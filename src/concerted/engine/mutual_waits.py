@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MutualWaits", "waiting_view"]
 
-MET = frozenset(("sync_point", "barrier", "double_barrier", "phaser", "latch", "progress"))
+MET = frozenset(("sync_point", "barrier", "double_barrier", "phaser", "latch", "progress", "decision"))
 NAMED_MAX = 20  # agents named in one view
 SCANNED_MAX = 1_000  # leases and tickets that are gone through to see that they are a mere queue
 

@@ -328,6 +328,7 @@ FAMILIES = (
     "concerted.ports.mail",
     "concerted.ports.access",
     "concerted.ports.looking",
+    "concerted.ports.decisions",
 )
 
 

@@ -25,6 +25,7 @@ MACHINES: Mapping[str, str] = {
     "register": "concerted.board.register",
     "election": "concerted.board.election",
     "group": "concerted.board.membership",
+    "decision": "concerted.consensus.decision",
 }
 
 

@@ -18,7 +18,10 @@ from concerted.stores.changes import DEFAULTS, Change, Count, Data, reader
 
 __all__ = ["MAIL_RULES", "PRINCIPAL_RULES", "primitive"]
 
-OVER = frozenset(("completed", "expired", "cancelled", "removed", "terminated", "deleted", "failed", "open"))
+OVER = frozenset((
+    "completed", "expired", "cancelled", "removed", "terminated", "deleted", "failed", "open",
+    "accepted", "rejected", "lapsed",
+))  # fmt: skip
 
 
 # By these a generation or phase is over, and the next one counts from nothing.

@@ -7,14 +7,15 @@ from typing import Any
 
 from concerted.ports.commands import Waiting
 from concerted.ports.store import Entry, PrimitiveRecord
+from concerted.story.decisions import decision_words
 from concerted.story.sentences import clock, some
 from concerted.values import Instant
 
 __all__ = ["OPEN", "about_primitive", "is_blocked", "record_waits"]
 
 # The statuses in which a primitive waits for somebody.
-OPEN = ("active", "closed", "entering", "inside", "tripped", "waiting")
-MET_AT = frozenset(("barrier", "double_barrier", "latch", "phaser", "sync_point"))
+OPEN = ("active", "closed", "entering", "inside", "tripped", "voting", "waiting")
+MET_AT = frozenset(("barrier", "decision", "double_barrier", "latch", "phaser", "sync_point"))
 LINES = 200  # the newest sentences of one primitive
 SAID = ("names", "step", "percentage", "permits", "version", "generation", "phase", "token", "epoch", "reason")
 
@@ -32,7 +33,7 @@ def about_primitive(entries: Iterable[Entry]) -> tuple[str, ...]:
 
 def is_blocked(record: PrimitiveRecord) -> bool:
     """Say whether somebody has come to a primitive, or was called to it, and others are missing."""
-    is_expected = record.arrived > 0 or record.kind in ("sync_point", "latch")
+    is_expected = record.arrived > 0 or record.kind in ("sync_point", "latch", "decision")
     return record.status in OPEN and record.kind in MET_AT and is_expected and record.arrived < record.total
 
 
@@ -40,7 +41,8 @@ def record_waits(record: PrimitiveRecord, missing: Iterable[str] = (), gone: Ite
     """Say what an open primitive waits for.  missing, gone: of whom it is known."""
     absent, lost = list(missing), set(gone)
     who = some([f"{name} (gone)" if name in lost else name for name in absent])
-    count = f"{record.arrived} of {record.total} have arrived" if record.total else f"it is {record.status}"
+    done = "voted" if record.kind == "decision" else "arrived"
+    count = f"{record.arrived} of {record.total} have {done}" if record.total else f"it is {record.status}"
     return Waiting(
         subject=record.stream,
         waiting_for=f"{who}: {count}" if who else count,
@@ -51,6 +53,10 @@ def record_waits(record: PrimitiveRecord, missing: Iterable[str] = (), gone: Ite
 
 
 def _sentence(entry: Entry, value: dict[str, Any]) -> str:
+    return decision_words(entry, value) or _any_sentence(entry, value)
+
+
+def _any_sentence(entry: Entry, value: dict[str, Any]) -> str:
     what = entry.kind.partition(".")[2].replace("_", " ")
     said = [f"{entry.agent}: {what}" if entry.agent else what]
     if "arrived" in value and value.get("total"):

@@ -1,0 +1,133 @@
+"""The handle on a decision, and the call that opens one and waits for its outcome."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from concerted.client.handle import Giver, Handle, as_agents
+from concerted.consensus.decision import DecisionResult
+from concerted.consensus.rule import Rule, rule_of
+from concerted.consensus.signatures import ballot_bytes, sign
+from concerted.errors import Conflict, Invalid
+from concerted.ports import decisions
+from concerted.values import AgentId
+
+__all__ = ["Decision", "decide", "weights_of"]
+
+CLOCKS_S = 1.0  # how far a deadline from now may be from the same one by the coordinator's clock
+
+
+class Decision(Handle):
+    """A proposal that voters judge."""
+
+    async def create(
+        self, question: str, voters: Iterable[str] | Mapping[str, int], *,
+        rule: str | Rule | Mapping[str, Any] = "majority", deadline_s: float | None = None,
+        agent: str | None = None, **facts: Any,
+    ) -> DecisionResult:  # fmt: skip
+        """Put a proposal to voters, with weights if they are a mapping; all of it is frozen.
+
+        rule: as `concerted.consensus.rule.rule_of` reads it.  deadline_s: from now.  facts: proposal, options, keys,
+        deadline_at, algorithm, attach.
+
+        Raises:
+            Invalid: as the message says.  Conflict: there is another one of this id.
+        """
+        if deadline_s is not None:
+            facts["deadline_at"] = time.time() + deadline_s
+        command = decisions.CreateDecision(
+            id=self.id,
+            agent=_agent(agent),
+            question=question,
+            electorate=weights_of(voters),
+            rule=rule_of(rule),
+            **facts,
+        )
+        try:
+            result: DecisionResult = await self._ask(command)
+        except Conflict as error:
+            if deadline_s is None or error.facts.get("differences") != ["deadline_at"]:
+                raise
+            result = await self.get()  # the same again is later, and its deadline with it
+            if not _is_span(result, deadline_s):
+                raise
+        return result
+
+    async def vote(
+        self, choice: str, reason: str = "", *, agent: str | None = None, key: str | None = None,
+        timeout_s: float | None = 0.0,
+    ) -> DecisionResult:  # fmt: skip
+        """Vote: `accept` (or one of the options), `reject` or `abstain`; by default without waiting for the outcome.
+
+        key: the voter's private key, with which the ballot is signed.  In the answer `ballot` is the choice that
+        counts, and `ignored` says that it is an earlier one.
+
+        Raises:
+            NotAllowed: the agent has no vote.  WrongPhase: it is closed.
+        """
+        signature = None
+        if key is not None:
+            if agent is None:
+                raise Invalid("a signed ballot names its voter: agent=...")
+            told = await self.get()
+            signature = sign(key, ballot_bytes(told.opening_digest, AgentId(agent), choice, reason))
+        command = decisions.CastBallot(
+            id=self.id, agent=_agent(agent), choice=choice, reason=reason, signature=signature
+        )  # fmt: skip
+        return await self._wait(command, timeout_s)  # type: ignore[no-any-return]
+
+    async def wait(self, *, agent: str | None = None, timeout_s: float | None = None) -> DecisionResult:
+        """Wait until it is closed, without a ballot."""
+        command = decisions.AwaitDecision(id=self.id, agent=_agent(agent))
+        return await self._wait(command, timeout_s)  # type: ignore[no-any-return]
+
+    async def cancel(self, reason: str = "", *, agent: str | None = None) -> DecisionResult:
+        """Withdraw the proposal; the decision lapses."""
+        command = decisions.CancelDecision(id=self.id, agent=_agent(agent), reason=reason)
+        return await self._ask(command)  # type: ignore[no-any-return]
+
+    async def get(self) -> DecisionResult:
+        """Return how it stands, once it is closed with its certificate."""
+        return await self._ask(decisions.GetDecision(id=self.id))  # type: ignore[no-any-return]
+
+
+async def decide(
+    giver: Giver, question: str, voters: Iterable[str] | Mapping[str, int], *, id: str | None,
+    timeout_s: float | None, **terms: Any,
+) -> DecisionResult:  # fmt: skip
+    """Open a decision and wait until it is closed; see `Calls.decide`."""
+    decision = Decision(giver, id or uuid.uuid4().hex[:12])
+    told = await decision.create(question, voters, **terms)
+    if told.outcome is not None:
+        return await decision.get()
+    if timeout_s is None and told.deadline_at is not None:
+        timeout_s = max(0.0, told.deadline_at - time.time()) + CLOCKS_S
+    return await decision.wait(agent=terms.get("agent"), timeout_s=timeout_s)
+
+
+def weights_of(voters: Iterable[str] | Mapping[str, int]) -> dict[AgentId, int]:
+    """Return each voter's weight, 1 unless it is given.
+
+    Raises:
+        Invalid: somebody is named twice, or it is one text.
+    """
+    if isinstance(voters, Mapping):
+        return {AgentId(voter): weight for voter, weight in voters.items()}
+    names = as_agents(voters)
+    electorate = dict.fromkeys(names, 1)
+    if len(electorate) < len(names):
+        twice = next(name for place, name in enumerate(names) if name in names[:place])
+        raise Invalid(f"{twice} is named twice among the voters; give weights to let one count more: {{{twice!r}: 2}}")
+    return electorate
+
+
+def _agent(name: str | None) -> AgentId | None:
+    return None if name is None else AgentId(name)
+
+
+def _is_span(result: DecisionResult, deadline_s: float) -> bool:
+    """Say whether the deadline is so long after the opening, as far as two clocks can tell."""
+    return result.deadline_at is not None and abs(result.deadline_at - result.created_at - deadline_s) <= CLOCKS_S

@@ -1,0 +1,161 @@
+"""What callers of a decision are told: how it stands or ended, and what those who wait are waiting for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any
+
+from concerted.consensus.ballots import ALGORITHMS, Algorithm, proposal_digest
+from concerted.consensus.certificate import Cause, Certificate
+from concerted.consensus.decision_state import SHOWN, Await, Decision, Request, Status, Vote, certify
+from concerted.consensus.rule import ABSTAIN, REJECT, Rule, in_words
+from concerted.consensus.tally import Outcome
+from concerted.machine import EVERYBODY, Event, Look, Result, Wait
+from concerted.values import AgentId, Instant
+
+__all__ = ["DecisionResult", "answer", "topic", "waits", "wakes"]
+
+NAMED = 10  # voters named in a sentence
+UNBLOCKERS = 256  # missing voters who are named as such; of more, whoever comes
+
+
+class DecisionResult(Result, frozen=True, kw_only=True):
+    """How a decision stands or ended.
+
+    outcome: None while it is open.  success: it was accepted; chosen: what, where there were options.  cause, why:
+    why it was closed, and why so.  approved_by, rejected_by, abstained: voters, in the order of the log; missing,
+    lost_agents: who has not voted, and who of them is gone; sorted.  These and the certificate are in every
+    answer on a decision of at most SHOWN voters, and on greater ones in answers to who looks.
+    voted, voters: ballots and voters by head; weights: choice -> weight of its ballots, with `missing`.
+    ballot: the caller's choice that counts; ignored: what the caller asked for now does not.  equivocated: who has
+    signed two different ballots.  stored_by: what keeps the log, which says nothing about approval.
+    """
+
+    id: str
+    question: str
+    options: tuple[str, ...]
+    status: Status
+    outcome: Outcome | None
+    success: bool
+    chosen: str | None
+    cause: Cause | None
+    why: str
+    reason: str
+    rule: Rule
+    demands: str
+    voted: int
+    voters: int
+    weights: dict[str, int]
+    approved_by: tuple[AgentId, ...] = ()
+    rejected_by: tuple[AgentId, ...] = ()
+    abstained: tuple[AgentId, ...] = ()
+    missing: tuple[AgentId, ...] = ()
+    lost_agents: tuple[AgentId, ...] = ()
+    equivocated: tuple[AgentId, ...] = ()
+    ballot: str | None
+    ignored: bool
+    algorithm: Algorithm
+    stored_by: tuple[str, ...]
+    proposal_digest: str
+    opening_digest: str
+    deadline_at: Instant | None
+    created_at: Instant
+    created_by: AgentId
+    closed_at: Instant | None
+    closed_by: AgentId | None
+    certificate: Certificate | None
+
+
+def answer(state: Decision, request: Request, now: Instant) -> DecisionResult:  # noqa: ARG001
+    """Return how the decision stands.  O(n log n) up to SHOWN voters and for `Look`, else O(1)."""
+    opening, closing, tally = state.opening, state.closing, state.tally
+    is_whole = isinstance(request, Look) or len(opening.electorate) <= SHOWN
+    return DecisionResult(
+        pending=closing is None and isinstance(request, Vote | Await),
+        id=opening.id,
+        question=opening.question,
+        options=opening.options,
+        status=state.status,
+        outcome=None if closing is None else closing.verdict.outcome,
+        success=state.status == "accepted",
+        chosen=None if closing is None else closing.verdict.chosen,
+        cause=None if closing is None else closing.cause,
+        why="" if closing is None else closing.verdict.why,
+        reason="" if closing is None else closing.reason,
+        rule=opening.rule,
+        demands=in_words(opening.rule),
+        voted=len(state.ballots),
+        voters=len(opening.electorate),
+        weights={**tally.approvals, REJECT: tally.rejections, ABSTAIN: tally.abstentions, "missing": tally.missing},
+        algorithm=opening.algorithm,
+        stored_by=(ALGORITHMS[opening.algorithm],),
+        proposal_digest=proposal_digest(opening),
+        opening_digest=state.digest,
+        deadline_at=opening.deadline_at,
+        created_at=opening.opened_at,
+        created_by=opening.opened_by,
+        closed_at=None if closing is None else closing.at,
+        closed_by=None if closing is None else closing.by,
+        certificate=certify(state) if closing is not None and is_whole else None,
+        **_own(state, request),
+        **(_lists(state) if is_whole else {}),
+    )
+
+
+def topic(request: Request) -> str:  # noqa: ARG001
+    """All who wait for a decision wait for the same thing."""
+    return ""
+
+
+def wakes(event: Event) -> Iterable[str]:
+    """Everybody when it is closed, and nobody before."""
+    return (EVERYBODY,) if event.kind == "decision.closed" else ()
+
+
+def waits(state: Decision, request: Request, now: Instant) -> Wait | None:  # noqa: ARG001
+    """Say whose ballots are missing, who of them is gone, and what the rule demands."""
+    if state.closing is not None or not isinstance(request, Vote | Await):
+        return None
+    opening = state.opening
+    ballot = state.ballots.get(request.agent) if isinstance(request, Vote) else None
+    few = len(state.missing) <= UNBLOCKERS
+    return Wait(
+        waiting_for=_in_words(state),
+        since=opening.opened_at if ballot is None else ballot.at,
+        unblocked_by=tuple(AgentId(name) for name in state.missing) if few else (),
+        deadline=opening.deadline_at,
+    )
+
+
+def _own(state: Decision, request: Request) -> dict[str, Any]:
+    ballot = state.ballots.get(request.agent) if isinstance(request, Vote) else None
+    if ballot is None or not isinstance(request, Vote):
+        return {"ballot": None, "ignored": False}
+    return {"ballot": ballot.choice, "ignored": (ballot.choice, ballot.reason) != (request.choice, request.reason)}
+
+
+def _lists(state: Decision) -> dict[str, Any]:
+    ballots = sorted((ballot for _, ballot in state.ballots.unordered()), key=lambda ballot: ballot.position)
+    return {
+        "approved_by": tuple(one.voter for one in ballots if one.choice in state.opening.options),
+        "rejected_by": tuple(one.voter for one in ballots if one.choice == REJECT),
+        "abstained": tuple(one.voter for one in ballots if one.choice == ABSTAIN),
+        "missing": tuple(AgentId(name) for name in state.missing),
+        "lost_agents": tuple(AgentId(name) for name in state.lost),
+        "equivocated": tuple(
+            AgentId(name) for name in state.ignored if any(one.signature is not None for one in state.ignored[name])
+        ),
+    }
+
+
+def _in_words(state: Decision) -> str:
+    opening, missing = state.opening, state.missing
+    named = [f"{name}, who is gone: {state.lost[name]}" for name in islice(state.lost, NAMED)]
+    if len(missing) <= UNBLOCKERS:
+        named += [name for name in missing if name not in state.lost][: NAMED - len(named)]
+    more = len(missing) - len(named)
+    if more > 0:
+        named.append(f"{'and ' if named else ''}{more:,} more")
+    text = f"decision {opening.id}: {len(state.ballots)} of {len(opening.electorate)} have voted; missing: "
+    return f"{text}{'; '.join(named)}; {in_words(opening.rule)}"

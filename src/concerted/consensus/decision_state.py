@@ -1,0 +1,201 @@
+"""What a decision can be asked, what it remembers, and how events change it; the rules are in `decision`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import msgspec
+
+from concerted.consensus.ballots import Algorithm, Ballot, Opening, opening_digest
+from concerted.consensus.certificate import Cause, Certificate, Equivocation, Position, certificate_of, close
+from concerted.consensus.rule import ACCEPT, Rule
+from concerted.consensus.tally import Tally, Verdict, count, open_tally
+from concerted.machine import Event, Found, Look, Lost, Wake
+from concerted.persistent import Map
+from concerted.values import AgentId, Instant
+
+__all__ = [
+    "LATER_BALLOTS",
+    "SHOWN",
+    "Await",
+    "Cancel",
+    "Closing",
+    "Create",
+    "Decision",
+    "Request",
+    "Status",
+    "Vote",
+    "certify",
+    "evolve",
+]
+
+SHOWN = 1_000  # voters up to whom lists and the certificate are in every answer; beyond them, when somebody looks
+LATER_BALLOTS = 3  # ignored ballots of one voter that are written down
+
+Status = Literal["voting", "accepted", "rejected", "lapsed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Open a decision.  electorate: voter -> weight; the rest as in `Opening`."""
+
+    id: str
+    by: AgentId
+    question: str
+    electorate: dict[AgentId, int]
+    proposal: Any = None
+    options: tuple[str, ...] = (ACCEPT,)
+    keys: dict[AgentId, str] = field(default_factory=dict)
+    rule: Rule = field(default_factory=Rule)
+    deadline_at: Instant | None = None
+    algorithm: Algorithm = "single"
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """Cast a ballot, and wait for the end.  Only the first of a voter counts."""
+
+    agent: AgentId
+    choice: str
+    reason: str = ""
+    signature: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Await:
+    """Wait for the end without a ballot."""
+
+    agent: AgentId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Withdraw the proposal."""
+
+    by: AgentId
+    reason: str = ""
+    is_admin: bool = False
+
+
+Request = Create | Vote | Await | Cancel | Wake | Look | Lost | Found
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """When, why and how it was closed.  by, reason: of a withdrawal.  certificate: of at most SHOWN voters."""
+
+    at: Instant
+    cause: Cause
+    verdict: Verdict
+    position: int
+    by: AgentId | None
+    reason: str
+    certificate: Certificate | None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Where a decision stands.
+
+    digest: that of its opening.  ballots: voter -> the one that counts.  ignored: voter -> later, different ones.
+    missing: those who have not voted; lost: those of them who are gone -> why.  length: entries so far.
+    """
+
+    opening: Opening
+    digest: str
+    tally: Tally
+    missing: Map[str, bool]
+    ballots: Map[str, Ballot] = field(default_factory=Map)
+    ignored: Map[str, tuple[Ballot, ...]] = field(default_factory=Map)
+    lost: Map[str, str] = field(default_factory=Map)
+    length: int = 1
+    status: Status = "voting"
+    closing: Closing | None = None
+
+    @property
+    def stream(self) -> str:
+        """Where its log is."""
+        return f"decision:{self.opening.id}"
+
+
+def evolve(state: Decision | None, event: Event, at: Instant) -> Decision:
+    """Return the state after an event of this decision, which happened at `at`.
+
+    The outcome is computed here from the ballots before it, never read from the event.
+    """
+    if state is None:
+        return _opened(event)
+    state = replace(state, length=state.length + 1)
+    voter = AgentId(str(event.agent))
+    match event.kind:
+        case "decision.ballot_cast":
+            ballot, opening = _ballot(state, event, at), state.opening
+            return replace(
+                state,
+                tally=count(state.tally, opening.rule, voter, ballot.choice, opening.electorate[voter]),
+                ballots=state.ballots.set(voter, ballot),
+                missing=state.missing.without(voter),
+                lost=state.lost.without(voter),
+            )
+        case "decision.ballot_ignored" | "decision.equivocated":
+            later = (*state.ignored.get(voter, ()), _ballot(state, event, at))
+            return replace(state, ignored=state.ignored.set(voter, later))
+        case "decision.voter_lost":
+            return replace(state, lost=state.lost.set(voter, event.data["reason"]))
+        case "decision.voter_found":
+            return replace(state, lost=state.lost.without(voter))
+        case "decision.closed":
+            return _closed(state, event)
+        case _:
+            return state
+
+
+def certify(state: Decision) -> Certificate:
+    """Return the certificate of a decision that is closed.  O(n log n), unless it is kept."""
+    closing = state.closing
+    assert closing is not None, f"{state.stream} is not closed"
+    if closing.certificate is not None:
+        return closing.certificate
+    ballots = sorted((ballot for _, ballot in state.ballots.unordered()), key=lambda ballot: ballot.position)
+    position = Position(stream=state.stream, closed=closing.position)
+    return certificate_of(state.opening, tuple(ballots), _equivocations(state), closing.cause, closing.at, position)
+
+
+def _opened(event: Event) -> Decision:
+    assert event.kind == "decision.created", event.kind
+    opening = msgspec.convert(event.data["opening"], Opening)
+    tally = open_tally(opening.electorate, opening.options, opening.rule)
+    return Decision(opening, opening_digest(opening), tally, Map((voter, True) for voter in opening.electorate))
+
+
+def _ballot(state: Decision, event: Event, at: Instant) -> Ballot:
+    data = event.data
+    return Ballot(
+        voter=AgentId(str(event.agent)),
+        choice=data["choice"],
+        reason=data["reason"],
+        signature=data["signature"],
+        position=state.length,
+        at=at,
+    )
+
+
+def _closed(state: Decision, event: Event) -> Decision:
+    data = event.data
+    verdict = close(state.opening, state.tally, data["cause"])
+    closing = Closing(data["closed_at"], data["cause"], verdict, state.length, event.agent, data["reason"], None)
+    state = replace(state, status=verdict.outcome, closing=closing)
+    if len(state.opening.electorate) > SHOWN:
+        return state
+    return replace(state, closing=replace(closing, certificate=certify(state)))
+
+
+def _equivocations(state: Decision) -> tuple[Equivocation, ...]:
+    found = []
+    for voter in state.ignored:
+        first = state.ballots[voter]
+        second = next((ballot for ballot in state.ignored[voter] if ballot.signature is not None), None)
+        if second is not None and first.signature is not None:
+            found.append(Equivocation(voter=first.voter, first=first, second=second))
+    return tuple(found)
