@@ -1,0 +1,213 @@
+"""A Raft server alone on a table, and a cluster in a room where everything arrives, under all invariants."""
+
+import itertools
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from concerted.consensus.quorum import Configuration
+from concerted.consensus.raft.messages import Append, Appended, Entry, RequestVote, Snapshot, Vote
+from concerted.consensus.raft.node import Raft
+from concerted.consensus.raft.ready import NOTHING, ReadId, Ready, Settings, Stored
+from concerted.consensus.raft.sessions import Command
+from concerted.sim.raft_checks import RaftChecks
+from concerted.sim.raft_cluster import Disk, Replica
+
+
+def log_of(*terms: int, after: int = 0) -> tuple[Entry, ...]:
+    """Make a log as the paper draws it: one box with a term for each entry."""
+    commands = [Command(0, 100 * index + term).encode() for index, term in enumerate(terms, after + 1)]
+    return tuple(Entry(index, term, commands[index - after - 1]) for index, term in enumerate(terms, after + 1))
+
+
+class Alone:
+    """Server 1 of three, whose disk is quick and whose peers are the test."""
+
+    def __init__(self, term: int = 0, vote: int | None = None, log: Sequence[Entry] = (), voters=(1, 2, 3), **how):
+        self.now = 0.0
+        snapshot = how.pop("snapshot", Snapshot(configuration=Configuration.of(voters)))
+        stored = Stored(term, vote, snapshot, tuple(log))
+        self.raft = Raft(1, Settings(**how), stored, dice=lambda: 0.5, now=0.0)
+        self.ready: list[Ready] = []
+
+    def _do(self, ready: Ready) -> Ready:
+        self.ready.append(ready)
+        first = ready
+        while ready.write is not None:
+            ready = self.raft.written(ready.write.number, self.now)
+            if ready is not NOTHING:
+                self.ready.append(ready)
+        return first
+
+    def hears(self, message, after_s: float = 0.0) -> Ready:
+        self.now += after_s
+        return self._do(self.raft.receive(message, self.now))
+
+    def wakes(self) -> Ready:
+        self.now = max(self.now, self.raft.next_deadline)
+        return self._do(self.raft.wake(self.now))
+
+    def proposes(self, *commands: bytes) -> Ready:
+        return self._do(self.raft.propose(commands, self.now))
+
+    def reads(self, *ids: int) -> Ready:
+        return self._do(self.raft.read([ReadId(each) for each in ids], self.now))
+
+    def transfers(self, successor: int) -> Ready:
+        return self._do(self.raft.transfer(successor, self.now))
+
+    def sent(self, kind: type) -> list:
+        """Return what it has said of this kind since it was asked last, and forget all that was said."""
+        found = [message for ready in self.ready for message in ready.messages if isinstance(message, kind)]
+        self.ready.clear()
+        return found
+
+    def append(self, prev: int, prev_term: int, *entries: Entry, source=2, term=None, commit=0, session=1, round=0):
+        """Give it a message of the leader's, and return its answer."""
+        term = self.raft.term if term is None else term
+        self.ready.clear()
+        self.hears(Append(1, source, term, session, prev, prev_term, commit, round, entries))
+        return self.sent(Appended)[-1]
+
+    def asked_for_vote(self, source=2, term=None, last=(0, 0), **how) -> Vote:
+        term = self.raft.term + 1 if term is None else term
+        self.ready.clear()
+        self.hears(RequestVote(1, source, term, 1, *last, **how))
+        return self.sent(Vote)[-1]
+
+    def is_elected(self) -> "Alone":
+        """Stand, and be voted for by 2."""
+        self.wakes()
+        asked = [each for each in self.sent(RequestVote) if each.to == 2]
+        if asked:
+            self.hears(Vote(1, 2, self.raft.term, asked[0].session, True, pre=True))
+            [asked] = [each for each in self.sent(RequestVote) if each.to == 2]
+            self.hears(Vote(1, 2, self.raft.term, asked.session, True))
+        assert self.raft.role == "leader"
+        return self
+
+    def acknowledges(self, source: int, index: int | None = None, round: int = 0) -> Ready:
+        """Let a follower say that it has stored the log, up to an index."""
+        index = self.raft.log.last_index if index is None else index
+        session = {2: 1, 3: 2, 4: 3, 5: 4}[source]
+        return self.hears(Appended(1, source, self.raft.term, session, True, index, round))
+
+    def log(self) -> list[int]:
+        log = self.raft.log
+        return [entry.term for entry in log.between(log.snapshot.index, log.last_index)]
+
+
+class Room:
+    """A cluster in which all that is sent arrives, in order, unless it was cut off; invariants are looked at always."""
+
+    def __init__(self, voters: Sequence[int] = (1, 2, 3), logs=None, **how):
+        self.network: list = []
+        self.replicas: dict[int, Replica] = {}
+        self.checks = RaftChecks(self.replicas)
+        self.settings = Settings(**how)
+        self.cut: set[tuple[int, int]] = set()
+        self.answers: list = []
+        self.read: dict[int, object] = {}
+        dice = itertools.cycle((0.1, 0.3, 0.5, 0.7, 0.9))
+        self.dice = lambda: next(dice)
+        for node in voters:
+            self.join(node, Configuration.of(voters), start=logs is None)
+        for node, (term, log) in (logs or {}).items():
+            self.replicas[node].disk.term = term
+            self.replicas[node].disk.entries = list(log)
+            self.replicas[node].start()
+
+    def join(self, node: int, configuration=None, *, start: bool = True) -> Replica:
+        replica = Replica(
+            node, self.settings, Disk(configuration or Configuration()), self.checks, self.dice, self.network.append,
+            1000, lambda _, answer: self.answers.append(answer), lambda _, read, found: self.read.update({read: found}),
+        )  # fmt: skip
+        self.replicas[node] = replica
+        replica.now = max(each.now for each in self.replicas.values())
+        if start:
+            replica.start()
+        return replica
+
+    def __getitem__(self, node: int) -> Raft:
+        return self.replicas[node].core
+
+    def alive(self) -> list[Replica]:
+        return [replica for replica in self.replicas.values() if replica.raft is not None]
+
+    def settle(self) -> "Room":
+        """Let everything arrive, and all that follows from it."""
+        while self.network or any(replica.waiting for replica in self.alive()):
+            for replica in self.alive():
+                while replica.waiting:
+                    replica.carry_out()
+            messages, self.network[:] = self.network[:], []
+            for message in messages:
+                if (message.source, message.to) not in self.cut and self.replicas[message.to].raft is not None:
+                    self.replicas[message.to].receive(message)
+        return self
+
+    def elect(self, node: int) -> "Room":
+        """Let a server run out of patience when everybody else would welcome a new leader."""
+        for replica in self.alive():
+            if replica.core.role != "leader":
+                replica.now += self.settings.election_timeout_s
+        replica = self.replicas[node]
+        replica.now = max(replica.now, replica.core.next_deadline)
+        replica.wake()
+        return self.settle()
+
+    def pass_time(self, seconds: float) -> "Room":
+        """Let time go by for all, with everything that comes due."""
+        until = {replica.id: replica.now + seconds for replica in self.alive()}
+        while True:
+            late = {each.id: each.core.next_deadline - each.now for each in self.alive()}
+            due = max(0.0, min(late.values()))
+            if any(self.replicas[node].now + due > until[node] for node in late):
+                for replica in self.alive():
+                    replica.now = until[replica.id]
+                return self
+            for replica in self.alive():
+                replica.now += due
+            for replica in self.alive():
+                if replica.now >= replica.core.next_deadline:
+                    replica.wake()
+            self.settle()
+
+    def cut_off(self, *nodes: int) -> "Room":
+        """Cut all ways between these and the others."""
+        rest = [node for node in self.replicas if node not in nodes]
+        self.cut |= {way for a in nodes for b in rest for way in ((a, b), (b, a))}
+        return self
+
+    def propose(self, node: int, *commands: bytes) -> Ready:
+        ready = self.replicas[node].give(lambda raft: raft.propose(commands, self.replicas[node].now))
+        self.settle()
+        return ready
+
+    def ask(self, node: int, act: Callable[[Raft, float], Ready]) -> Ready:
+        ready = self.replicas[node].give(lambda raft: act(raft, self.replicas[node].now))
+        self.settle()
+        return ready
+
+    def leader(self) -> int | None:
+        leaders = [each for each in self.alive() if each.core.role == "leader"]
+        return max(leaders, key=lambda each: each.core.term).id if leaders else None
+
+    def log(self, node: int) -> list[int]:
+        log = self[node].log
+        return [entry.term for entry in log.between(log.snapshot.index, log.last_index)]
+
+
+@pytest.fixture
+def alone() -> type[Alone]:
+    return Alone
+
+
+@pytest.fixture
+def room() -> type[Room]:
+    return Room
+
+
+@pytest.fixture
+def boxes() -> Callable[..., tuple[Entry, ...]]:
+    return log_of
