@@ -19,6 +19,7 @@ import pytest
 
 from concerted.client.calls import Calls
 from concerted.config.settings import Coordination
+from concerted.consensus.rule import rule_of
 from concerted.engine.commands import serve
 from concerted.engine.coordinator import Coordinator
 from concerted.engine.coordinator import World as Given
@@ -43,7 +44,8 @@ LIMIT_S = 1_000.0  # virtual time after which a script is stuck
 # name before it was released; and who asks again for what is refused is noted again.
 # Nor does a folded state say anything new: half of the plays fold as often as they can, and come back from that.
 ASIDE = ("leases.checked", "semaphore.checked", "membership.checked", "lease.confirmed", "access.refused", FOLDED)
-TIMES = ("since", "until", "cursor", "folded", "rate")  # and what ends in _at or _s
+# What depends on when, besides what ends in _at or _s; the digest of an opening covers its instant.
+TIMES = ("at", "since", "until", "cursor", "folded", "rate", "opening_digest")
 
 Script = Callable[["Stage"], Awaitable[None]]
 
@@ -436,11 +438,40 @@ async def inboxes(c: Stage) -> None:
     await c.tell("receipts", ann.receipts())
 
 
+async def decisions(c: Stage) -> None:
+    voters = {"ann": 1, "bob": 2, "cy": 1}
+    d = c.decision("ship")
+    await c.tell("opened", d.create("ship it?", voters, rule="2/3", deadline_at=EPOCH + 500, agent="dan"))
+    await c.tell("opened again", d.create("ship it?", voters, rule="2/3", deadline_at=EPOCH + 500, agent="dan"))
+    await c.tell("another proposer", d.create("ship nothing?", voters, agent="eve"))
+    waiting = c.later(1, "dan waits", d.wait(agent="dan", timeout_s=400))
+    first = c.later(2, "ann votes", d.vote("accept", "green", agent="ann", timeout_s=400))
+    await c.at(3)
+    await c.tell("ann changes her mind", d.vote("reject", agent="ann"))
+    await c.tell("ann says it again", d.vote("reject", agent="ann"))
+    await c.tell("a stranger", d.vote("accept", agent="zoe"))
+    await c.tell("bob settles it", d.vote("accept", agent="bob", timeout_s=400))
+    await asyncio.gather(waiting, first)
+    await c.tell("too late", d.vote("reject", agent="cy"))
+    v = c.decision("vetoed")
+    await v.create("delete it?", ["ann", "bob", "cy"], rule=rule_of("majority", vetoes=["cy"]), agent="dan")
+    for name in ("ann", "bob"):
+        await c.tell(f"{name} is not enough", v.vote("accept", agent=name))
+    await c.tell("the veto comes last", v.vote("reject", "no", agent="cy"))
+    silent = c.decision("silent")
+    await silent.create("anybody?", ["ann", "bob"], deadline_at=EPOCH + 20, agent="dan")
+    await c.tell("ann waits in vain", silent.vote("accept", agent="ann", timeout_s=100))
+    w = c.decision("withdrawn")
+    await w.create("never mind?", ["ann"], agent="dan")
+    await c.tell("somebody else withdraws", w.cancel(agent="ann"))
+    await c.tell("withdrawn", w.cancel("moot", agent="dan"))
+
+
 SCRIPTS: dict[str, Script] = {
     script.__name__: script
     for script in (
         sync_points, barriers, double_barriers, phasers, latches, trackers, leases, semaphores, budgets, registers,
-        elections, groups, inboxes,
+        elections, groups, inboxes, decisions,
     )
 }  # fmt: skip
 
