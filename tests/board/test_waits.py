@@ -7,6 +7,7 @@ from concerted.board.waits import (
     Link,
     Waiter,
     blocked_by_gone,
+    blocked_with,
     by_agent,
     closes_cycle,
     deadlock,
@@ -235,3 +236,12 @@ def test_hopeless_waits_come_in_the_order_of_the_agents_and_name_a_few() -> None
     found = blocked_by_gone(by_agent([waits("zed", " ".join(gone)), waits("ann", "g00")]), gone)
     assert [hopeless.waiter.agent for hopeless in found] == ["ann", "zed"]
     assert found[1].why.endswith("g09 is gone: killed; and 2 more are gone")
+
+
+def test_what_a_blocked_wait_rests_on_are_the_waits_of_those_that_cannot_act() -> None:
+    ann, other, cy = waits("ann", "cy"), waits("ann", "bob"), waits("cy", "bob")
+    able, far = waits("dan", "eve"), waits("fay", "gus")
+    found = blocked_with(by_agent([ann, other, cy, able, far]), waits("bob", "ann"))
+    assert found is not None
+    assert {agent: list(of) for agent, of in found.items() if agent != "bob"} == {"ann": [ann, other], "cy": [cy]}
+    assert blocked_with(by_agent([ann, cy, able]), waits("bob", "dan")) is None

@@ -32,6 +32,7 @@ __all__ = [
     "Waiter",
     "Waiters",
     "blocked_by_gone",
+    "blocked_with",
     "by_agent",
     "closes_cycle",
     "deadlock",
@@ -101,6 +102,11 @@ def closes_cycle(waiters: Waiters, new: Waiter) -> Cycle | None:
     if stuck is None:
         return None
     return Cycle(_way_round(new, stuck) or _way_down(new, stuck))
+
+
+def blocked_with(waiters: Waiters, new: Waiter) -> Mapping[AgentId, Sequence[Waiter]] | None:
+    """Return, if a new wait can never end, the agents on whose waits that rests, with these; None if it can end."""
+    return _Reduction(waiters, new).stuck()
 
 
 def explain(cycle: Cycle) -> str:

@@ -165,6 +165,7 @@ class Coordinator:
         for errand in self._errands:
             errand.cancel()
         self.rounds.stop()
+        self.primitives.waits.stop()
         self.primitives.host.stop(error or WrongPhase(CLOSED))
         self.mail.stop()
         self.tail.stop()

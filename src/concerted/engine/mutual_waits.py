@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from concerted.board.lease import Leases
 from concerted.board.waits import Waiter, closes_cycle, deadlock
+from concerted.engine.wait_graph import is_mere_waiting
+from concerted.engine.waits_of_nodes import WaitsOfNodes
 from concerted.machine import Wait
 from concerted.ports.commands import Waiting
+from concerted.ports.primitive import Ask
 from concerted.primitives.held import Held
 from concerted.primitives.held import Waiter as Caller
 from concerted.values import AgentId, Instant, RunId
@@ -18,21 +20,24 @@ if TYPE_CHECKING:
 
 __all__ = ["MutualWaits", "waiting_view"]
 
-MET = frozenset(("sync_point", "barrier", "double_barrier", "phaser", "latch", "progress", "decision"))
 NAMED_MAX = 20  # agents named in one view
-SCANNED_MAX = 1_000  # leases and tickets that are gone through to see that they are a mere queue
 
 
 class MutualWaits(Mapping[AgentId, Sequence[Waiter]]):
-    """The wait-for graph of one coordinator, read only where somebody looks: agent -> its waits."""
+    """The wait-for graph of one coordinator, read only where somebody looks: agent -> its waits.
+
+    Where other nodes write to the store, `of_nodes` has the last word: a cycle may lead through them, and what is
+    in memory here may be behind.
+    """
 
     def __init__(self, coordinator: Coordinator) -> None:
         self._of = coordinator
+        self.of_nodes = None if coordinator.store.waits is None else WaitsOfNodes(coordinator, coordinator.store.waits)
         self._callers: dict[AgentId, dict[Caller, Held]] = {}
         self._per_stream: dict[str, int] = {}
 
-    def enter(self, held: Held, caller: Caller) -> None:
-        """Take note that somebody waits.
+    def enter(self, held: Held, caller: Caller, command: Ask) -> None:
+        """Take note that somebody waits.  Where there are other nodes it may be refused later, while it waits.
 
         Raises:
             Deadlock: it would wait for who waits for it.
@@ -40,18 +45,21 @@ class MutualWaits(Mapping[AgentId, Sequence[Waiter]]):
         agent = caller.actor
         if agent is None:
             return
-        kind = held.stream.partition(":")[0]
         elsewhere = len(self._per_stream) > (held.stream in self._per_stream) or self._of.rounds.live
         self._callers.setdefault(agent, {})[caller] = held
         self._per_stream[held.stream] = self._per_stream.get(held.stream, 0) + 1
-        if not elsewhere and (kind in MET or (kind == "lease" and _is_mere_queue(held.state))):
-            return  # nobody waits for anybody who waits, or only for those before it in the queue
+        if self.of_nodes is not None:
+            self.of_nodes.enter(held, caller, command)
+        if not elsewhere and is_mere_waiting(held):
+            return
         new = self._waiter(agent, held, caller)
         if new is not None and new.wait.unblocked_by and agent not in new.wait.unblocked_by:
             # Who waits for itself has another hand somewhere that may let go.
             cycle = closes_cycle(self, new)
-            if cycle is not None:
+            if cycle is not None and self.of_nodes is None:
                 raise deadlock(cycle)
+            if cycle is not None and self.of_nodes is not None:
+                self.of_nodes.hurry()
 
     def leave(self, held: Held, caller: Caller) -> None:
         """Take note that somebody waits no longer."""
@@ -59,6 +67,8 @@ class MutualWaits(Mapping[AgentId, Sequence[Waiter]]):
         callers = self._callers.get(agent) if agent is not None else None
         if agent is None or callers is None or callers.pop(caller, None) is None:
             return
+        if self.of_nodes is not None:
+            self.of_nodes.leave(caller)
         if not callers:
             del self._callers[agent]
         left = self._per_stream[held.stream] - 1
@@ -66,6 +76,11 @@ class MutualWaits(Mapping[AgentId, Sequence[Waiter]]):
             self._per_stream[held.stream] = left
         else:
             del self._per_stream[held.stream]
+
+    def stop(self) -> None:
+        """Tell other nodes nothing more."""
+        if self.of_nodes is not None:
+            self.of_nodes.stop()
 
     def views(self, agent: AgentId | None = None) -> list[Waiting]:
         """Return what is waited for now, by everybody or by one agent."""
@@ -77,7 +92,7 @@ class MutualWaits(Mapping[AgentId, Sequence[Waiter]]):
         ]
 
     def __getitem__(self, agent: AgentId) -> Sequence[Waiter]:
-        found = self._of_callers(agent) + self._of_run(agent)
+        found = self._of_callers(agent) + self.of_run(agent)
         if not found:
             raise KeyError(agent)
         return found
@@ -93,7 +108,7 @@ class MutualWaits(Mapping[AgentId, Sequence[Waiter]]):
         found = [self._waiter(agent, held, caller) for caller, held in callers.items()]
         return [waiter for waiter in found if waiter is not None]
 
-    def _of_run(self, name: AgentId) -> list[Waiter]:
+    def of_run(self, name: AgentId) -> list[Waiter]:
         """A run that meets under its own name waits for whoever it has asked."""
         active = self._of.rounds.live.get(RunId(name))
         if active is None or not active.instance.calls:
@@ -106,18 +121,6 @@ class MutualWaits(Mapping[AgentId, Sequence[Waiter]]):
     def _waiter(self, agent: AgentId, held: Held, caller: Caller) -> Waiter | None:
         wait = held.machine.waits(held.state, caller.request, self._of.clock.now())
         return None if wait is None else Waiter(agent, held.stream, wait)
-
-
-def _is_mere_queue(space: Leases) -> bool:
-    """Say whether nobody who waits for a lease holds one, or waits for two: then each waits for others, and none back.
-
-    It saves going back through the queue, once for each who joins it.
-    """
-    waiting = space.line.waiting
-    if len(space.held) + len(waiting) > SCANNED_MAX:
-        return False
-    agents = {one.ask.holder for _, one in waiting.unordered()}
-    return len(agents) == len(waiting) and all(one.ask.holder not in agents for _, one in space.held.unordered())
 
 
 def waiting_view(subject: str, wait: Wait, now: Instant | None = None) -> Waiting:

@@ -95,15 +95,15 @@ class Primitives:
                         continue
                     self.host.errand(self.host.decide(command.kind, command.id, request))
                 return result
-            await self._wait(held, request, caller.agent, left)
+            waiter = Waiter(request, caller.agent, self._of.clock.now(), loop.create_future())
+            await self._wait(held, waiter, command, left)
 
-    async def _wait(self, held: Held, request: Any, actor: AgentId, left_s: float) -> None:
+    async def _wait(self, held: Held, waiter: Waiter, command: Ask, left_s: float) -> None:
         """Wait until something has happened that concerns this request, at most so long."""
-        waiter = Waiter(request, actor, self._of.clock.now(), self._of.loop.create_future())
         timer = self._of.loop.call_later(left_s, _time_is_up, waiter.woken)
         held.enter(waiter)
         try:
-            self.waits.enter(held, waiter)
+            self.waits.enter(held, waiter, command)
             await waiter.woken
         finally:
             timer.cancel()

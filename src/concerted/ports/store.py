@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import msgspec
 
+from concerted.ports.waits import PostedWaits
 from concerted.values import AgentId, AgentState, Instant, RunId, RunStatus, TaskId, TaskStatus
 
 __all__ = [
@@ -297,6 +298,10 @@ class Store(View, Protocol):
     url: str
     durability: Literal["full", "normal", "off"]
     shared: bool
+
+    @property
+    def waits(self) -> PostedWaits | None:
+        """What the nodes tell each other about who waits; None where no other process writes to it."""
 
     async def open(self) -> None:
         """Take ownership, migrate, and get ready to write.

@@ -63,6 +63,7 @@ class SimStore:
     url = "sim://"
     durability: Literal["full", "normal", "off"] = "full"
     shared = False
+    waits: None = None
 
     def __init__(self, disk: SimDisk, ask: Callable[[Moment, int], Fate]) -> None:
         self._disk = disk

@@ -52,6 +52,7 @@ class MemoryStore:
     url = "memory://"
     durability: Literal["full", "normal", "off"] = "off"
     shared = False
+    waits: None = None
 
     def __init__(self, state: MemoryState | None = None) -> None:
         self.commits = 0

@@ -22,6 +22,7 @@ from concerted.stores.postgres_nodes import Nodes
 from concerted.stores.postgres_reader import PostgresReader
 from concerted.stores.postgres_renewals import held, renew
 from concerted.stores.postgres_schema import migrate
+from concerted.stores.postgres_waits import PostgresWaits
 from concerted.stores.postgres_writer import Writer
 from concerted.stores.questions import LOG_LIMIT
 from concerted.values import Instant
@@ -56,6 +57,7 @@ class PostgresStore:
         self._nodes: Nodes | None = None
         self._listener: Listener | None = None
         self._told: Callable[[int], None] | None = None
+        self.waits = PostgresWaits(lambda: self._open_reader().pool)
         self._pending: list[Append] = []
         self._snapshot = self._snapshot_records = 0
         self._keeping: asyncio.Task[None] | None = None
@@ -97,7 +99,7 @@ class PostgresStore:
         self._reader, self._nodes = reader, nodes
         self._writer = Writer(self._address, connection, self._keep)
         if self._told is not None:
-            self._listener = Listener(self._address, self._heard, self._writer.pid)
+            self._listener = Listener(self._address, self._heard, self._writer.pid, self.waits.tell)
 
     async def append(self, writes: Sequence[Write]) -> list[Answer]:
         """Write all rows of all unfenced writes in one transaction, shared with whoever else appends now.
@@ -158,7 +160,7 @@ class PostgresStore:
         """Have `told(seq)` called whenever another process may have appended up to `seq`."""
         self._told = told
         if self._writer is not None and self._listener is None:
-            self._listener = Listener(self._address, self._heard, self._writer.pid)
+            self._listener = Listener(self._address, self._heard, self._writer.pid, self.waits.tell)
 
     async def time(self) -> Instant:
         """Return the instant on the database's clock."""

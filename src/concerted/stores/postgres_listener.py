@@ -13,6 +13,7 @@ from psycopg import Error
 
 from concerted.stores.postgres_connection import Address, Connection, connect
 from concerted.stores.postgres_flush import CHANNEL
+from concerted.stores.postgres_waits import WAITS_CHANNEL
 
 __all__ = ["Listener"]
 
@@ -20,11 +21,15 @@ RETRY_S = (0.05, 2.0)  # between two attempts to connect: at first, and at most
 
 
 class Listener:
-    """Calls `told(seq)` for every commit but those of the process `own` (a number of the server's)."""
+    """Calls `told(seq)` for every commit but those of the process `own` (a number of the server's).
 
-    def __init__(self, address: Address, told: Callable[[int], None], own: int) -> None:
+    waits: is called when nodes ask each other about waits, or answer.
+    """
+
+    def __init__(self, address: Address, told: Callable[[int], None], own: int, waits: Callable[[], None]) -> None:
         self._address = address
         self._told = told
+        self._waits = waits
         self._own = own
         self._task = asyncio.get_running_loop().create_task(self._listen())
 
@@ -39,10 +44,12 @@ class Listener:
             try:
                 connection = await connect(self._address, "listener")
                 try:
-                    await connection.execute(f'listen "{CHANNEL}{self._address.schema}"')
+                    for channel in (CHANNEL, WAITS_CHANNEL):
+                        await connection.execute(f'listen "{channel}{self._address.schema}"')
                     rows = await connection.execute("select seq from counter")
                     for (seq,) in await rows.fetchall():
                         self._told(int(seq))
+                    self._waits()
                     delay = RETRY_S[0]
                     await self._hear(connection)
                 finally:
@@ -54,5 +61,7 @@ class Listener:
 
     async def _hear(self, connection: Connection) -> None:
         async for notice in connection.notifies():
-            if notice.pid != self._own:
+            if notice.channel.startswith(WAITS_CHANNEL):
+                self._waits()
+            elif notice.pid != self._own:
                 self._told(int(notice.payload.partition(" ")[0]))

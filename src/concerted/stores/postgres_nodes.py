@@ -21,6 +21,10 @@ delete from renewals where not exists (select from nodes where until > clock_tim
 # A node whose row is gone has lost its lease, even if it has not noticed: its next beat is refused.
 _BURY = "delete from nodes where until <= clock_timestamp() and id <> ? returning id"
 
+# What a node has posted goes with it; what this one has, the first time, is of an earlier life.
+_WITHDRAW = """
+delete from waits where case when node = ? then ? else not exists (select from nodes where nodes.id = waits.node) end"""
+
 # Who has a run: the node that started it or took it over; before that, the one that wrote its creation.
 _ADOPTABLE = f"""
 select {", ".join(f"runs.{name}" for name in columns_of(RunRecord).names)}
@@ -42,7 +46,8 @@ insert into nodes(id, until) values (?, clock_timestamp() + make_interval(secs =
 _BEAT = "update nodes set until = clock_timestamp() + make_interval(secs => ?) where id = ? returning id"
 
 _END = f"""
-with ended as (delete from nodes where id = any(?) returning id)
+with ended as (delete from nodes where id = any(?) returning id),
+    withdrawn as (delete from waits using ended where waits.node = ended.id)
 select pg_notify('{CHANNEL}' || current_schema(), counter.seq::text) from counter where exists (select from ended)"""
 
 
@@ -68,6 +73,7 @@ class Nodes:
             await ask(connection, Question(_BURY, (node,)))
             rows = await ask(connection, Question(_ADOPTABLE, (node, is_first)))
             await connection.execute(_OUTGROWN)
+            await connection.execute(_WITHDRAW.replace("?", "%s"), (node, is_first))
             await connection.execute(_REGISTER.replace("?", "%s"), (node, self._ttl_s))
         if is_first:
             self._ours.append(node)

@@ -46,6 +46,15 @@ _LEASES: Sequence[str] = (
         stream {TEXT}, key {TEXT}, until float8 not null, primary key (stream, key)) {ROOMY}""",
 )
 
+# Who waits at which node.  Unlogged for the same reasons: no node outlives a crash of the server with its waits.
+_WAITS: Sequence[str] = (
+    f"""create unlogged table waits(
+        node {TEXT} not null, number bigint not null, agent {TEXT} not null, command bytea not null,
+        place bigint generated always as identity, asked bigint not null default 0,
+        confirmed bigint not null default 0, primary key (node, number)) {ROOMY}""",
+    "create index waits_agent on waits(agent)",
+)
+
 _TABLES: Sequence[str] = (
     f"""create table runs(
         id {TEXT} primary key, strategy {TEXT} not null, status {TEXT} not null, parent {TEXT}, root {TEXT} not null,
@@ -86,7 +95,7 @@ _TABLES: Sequence[str] = (
 )
 
 # Each migration is run once, in one transaction, and never edited afterwards.
-MIGRATIONS: tuple[tuple[str, ...], ...] = ((*_LOG, *_LEASES, *_TABLES, AMEND, FLUSH),)
+MIGRATIONS: tuple[tuple[str, ...], ...] = ((*_LOG, *_LEASES, *_TABLES, AMEND, FLUSH), (*_WAITS,))
 
 
 async def migrate(connection: Connection, address: Address) -> None:

@@ -39,6 +39,7 @@ class SqliteStore:
     """
 
     shared = False
+    waits: None = None
 
     def __init__(
         self, path: str | Path, *, durability: Durability = "full", snapshot_every: int = 10_000

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from concerted.errors import ConcertedError
-from concerted.testing import store_bases, store_log, store_meeting, store_shared, store_tables
+from concerted.testing import store_bases, store_log, store_meeting, store_shared, store_tables, store_waits
 from concerted.testing.store_scenes import SharedStoreFactory, StoreFactory
 
 __all__ = [
@@ -37,7 +37,7 @@ STORE_QUESTIONS: tuple[StoreQuestion, ...] = (
     *store_tables.QUESTIONS,
     *store_meeting.QUESTIONS,
 )
-SHARED_QUESTIONS: tuple[SharedQuestion, ...] = store_shared.QUESTIONS
+SHARED_QUESTIONS: tuple[SharedQuestion, ...] = (*store_shared.QUESTIONS, *store_waits.QUESTIONS)
 
 
 async def check_store(make: StoreFactory) -> list[str]:
