@@ -68,6 +68,14 @@ _FOLLOWING: Mapping[str, str] = {
     "auction.closed": "Bidding is over: bids (agent -> its bids), awards (task -> agent), unsold (task -> reason).",
     "leader.elected": "An agent leads from now on: term, score, scores (agent -> score).",
     "leader.lost": "The leader is gone: term, reason.",
+    "manager.selected": "The agent manages from now on: scores (agent -> score), none if it was named.",
+    "cfp.issued": "The agent calls for proposals for task `ref`: cfp, round, contractors, reply_by, counter.",
+    "proposals.evaluated": "A round about task `ref` is judged: cfp, round, scores (agent -> score, cost), unfit and"
+    " without (agent -> reason).",
+    "contract.formed": "The agent has agreed to do task `ref`: contract, value, score, terms.",
+    "contract.declined": "The agent does not stand by its proposal for task `ref`: cfp, reason.",
+    "contract.settled": "The agent's contract about task `ref` has ended: contract, status, paid, penalties, balance.",
+    "contract.not_understood": "The agent has said what could not come then; nothing has changed: about, reason.",
     "task.assigned": "The leader gives task `ref` to the agent: term.",
 }
 

@@ -195,10 +195,10 @@ class CounterOffer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 class Proposal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An agent's answer to CALL_FOR_PROPOSALS; it binds whoever makes it until `valid_until` (None: until rejected).
 
-    cost: in the unit of budgets.  estimated_duration_s: None is the call's contract_duration_s.  quality_guarantee,
-    quality_metrics: levels 0..1.  deliverables: keys that the result will have.  quality_metrics: name -> level
-    that the result will show under `quality_metrics`.  subtasks: what others are to do first, under contracts of its
-    own; it gets their results.  cfp: which call this answers, '' is the one it was an answer to.
+    cost: in the unit of budgets.  estimated_duration_s: None is the call's contract_duration_s.  deliverables: keys
+    that the result will have.  quality_guarantee: level 0..1.  quality_metrics: name -> level 0..1 that the result
+    will show under `quality_metrics`.  subtasks: what others are to do first, under contracts of its own; it gets
+    their results.  cfp: which call this answers, '' is the one it was an answer to.
     """
 
     cost: float

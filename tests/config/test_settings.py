@@ -69,9 +69,6 @@ READ_LATER = {
     "coordination.strategies.consensus.heartbeat_interval",
     "coordination.strategies.consensus.log_replication_batch_size",
     "coordination.strategies.consensus.max_terms",
-    "coordination.strategies.contract_net.proposal_timeout",
-    "coordination.strategies.contract_net.negotiation_rounds",
-    "coordination.strategies.contract_net.contract_duration",
     "coordination.coalition.max_coalition_size",
     "coordination.coalition.formation_timeout",
     "coordination.coalition.profit_sharing_rounds",
@@ -159,11 +156,11 @@ SOURCES = {
 def is_read(path: str) -> bool:
     """Say whether some module uses an attribute of this name.
 
-    A name that several sections have counts only where the module also names the section.
+    A name that sections of several names have counts only where the module also names the section.
     """
     section, _, name = path.rpartition(".")
     section = section.rpartition(".")[2]
-    shared = sum(other.endswith(f".{name}") for other in KEYS) > 1
+    shared = len({other.split(".")[-2] for other in KEYS if other.endswith(f".{name}")}) > 1
     use, owner = re.compile(rf"\.{name}\b"), re.compile(rf"\b{section}\b")
     return any(use.search(text) and (owner.search(text) or not shared) for text in SOURCES.values())
 

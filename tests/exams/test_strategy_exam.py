@@ -63,7 +63,7 @@ def test_a_good_strategy_passes(check):
 
 
 @pytest.mark.parametrize("check", [REPLAY, CANCEL, DEADLINE, WORLD, pytest.param(HASH, marks=pytest.mark.seeds)])
-@pytest.mark.parametrize("name", ["auction", "leader_follower"])
+@pytest.mark.parametrize("name", ["auction", "contract_net", "leader_follower"])
 def test_the_built_in_strategies_pass(name, check):
     """They are killed at every commit in tests/seeds."""
     check_strategy(choose.load(name), check)

@@ -246,6 +246,7 @@ CASES = [
 ]
 CASES += [
     Case("auction", "completed", 9, 50, objective=HOUSE),
+    Case("contract_net", "completed", 16, 78, objective=HOUSE),
     Case("leader_follower", "completed", 15, 63, objective=HOUSE),
 ]
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.strategy)

@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from concerted.agent import Agent
+from concerted.agent import Agent, Refused
 from concerted.config.settings import Coordination, ManagerSettings
 from concerted.kinds import run_stream
-from concerted.messages import Custom
+from concerted.messages import CallForProposals, Custom, Proposal
 from concerted.ports.commands import Cancel, Submit
 from concerted.run import Run
 from concerted.sim.faults import Faults
@@ -38,7 +39,10 @@ PAGE = (
 
 @dataclass(frozen=True)
 class Story:
-    """One run to be told.  deaths: agent -> when it dies for good.  tasks: those whose own stories are told besides."""
+    """One run to be told.
+
+    deaths: agent -> when it dies for good.  tasks: those whose own stories are told besides.  limits: task -> budget.
+    """
 
     about: str
     strategy: str = "auction"
@@ -48,6 +52,7 @@ class Story:
     steps: tuple[Step, ...] = ()
     deaths: tuple[tuple[str, float], ...] = ()
     kills: tuple[Kill, ...] = ()
+    limits: tuple[tuple[str, float], ...] = ()
 
     def play(self, seed: int = 1, faults: Faults = CALM) -> Played:
         async def main() -> Played:
@@ -73,7 +78,9 @@ class Story:
         return "\n".join(parts) + "\n"
 
     def _scenario(self) -> Scenario:
-        submit = Submit(id=RunId(self.runs[0]), strategy=self.strategy, objective=Objective(tasks=PAGE))
+        budgets = dict(self.limits)
+        tasks = tuple(msgspec.structs.replace(task, max_budget=budgets.get(task.id)) for task in PAGE)
+        submit = Submit(id=RunId(self.runs[0]), strategy=self.strategy, objective=Objective(tasks=tasks))
         config = Coordination(manager=ManagerSettings(task_lease=30.0))
         return Scenario(runs=(submit,), agents=self.agents, strategies=strategy_named, config=config, steps=self.steps)
 
@@ -124,6 +131,29 @@ async def booked(run: Run) -> Outcome:
     return Outcome(success=True, result=room.value)
 
 
+def market() -> list[Agent]:
+    """Make three who bargain, and eve, who manages: ann comes down in price, bob withdraws, cy is late."""
+    ann, bob, cy = fleet()
+
+    @ann.on(CallForProposals)
+    def come_down(request: CallForProposals) -> Proposal:
+        wanted = None if request.counter is None else request.counter.cost
+        return Proposal(cost=6.0 if wanted is None else max(4.0, wanted), estimated_duration_s=60.0)
+
+    bob.tasks.clear()
+
+    @bob.task()
+    async def withdraw(task: Task) -> None:
+        await asyncio.sleep(1.0)
+        raise Refused("somebody pays more")
+
+    @cy.on(CallForProposals)
+    def promise(request: CallForProposals) -> Proposal:
+        return Proposal(cost=2.0, estimated_duration_s=2.0)
+
+    return [ann, bob, cy, worker("eve", 1.0, capabilities={"leadership": 1.0})]
+
+
 def strategy_named(name: str) -> Any:
     return {"issue": issue, "booked": booked}.get(name) or choose.load(name)
 
@@ -149,6 +179,13 @@ STORIES = {
         strategy="leader_follower",
         deaths=(("ann", 2.5),),
         agents=lambda _: [*fleet(), worker("dee", 5.0, capabilities={"reading": 0.5, "writing": 0.7})],
+    ),
+    "contract_net": Story(
+        "Eve manages: one contract is bargained over, one withdrawn from, and one is fulfilled late.",
+        strategy="contract_net",
+        agents=lambda _: market(),
+        tasks=(READ,),
+        limits=(("read", 5.0),),
     ),
     "child_run": Story(
         "A run has another run make the page.",

@@ -12,6 +12,7 @@ import pytest
 from concerted.config.plan import load_plan
 from concerted.config.settings import Strategies
 from concerted.strategies import choose
+from concerted.strategies.contract_book import ContractNetResult
 from concerted.strategies.leader_follower import LeaderResult
 from concerted.strategies.sales import AuctionResult
 from concerted.values import Objective
@@ -20,8 +21,10 @@ PAGES = {
     path.stem.replace("-", "_"): path.read_text("utf-8")
     for path in sorted((Path(__file__).parents[2] / "docs" / "strategies").glob("*.md"))
 }
-RESULTS = {"auction": AuctionResult, "leader_follower": LeaderResult}
-OPTIONS = {"scores"}  # of a strategy, that are no settings
+RESULTS = {"auction": AuctionResult, "contract_net": ContractNetResult, "leader_follower": LeaderResult}
+OPTIONS = {"scores", "manager", "records", "level"}  # of a strategy, that are no settings
+
+PENALTIES = ("late_penalty", "failure_penalty", "decommitment_penalty", "penalty_cap", "max_levels")
 
 each_page = pytest.mark.parametrize("name", PAGES)
 
@@ -61,7 +64,7 @@ def test_every_setting_is_on_its_page_with_its_default(name: str) -> None:
     rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", PAGES[name].split("## Settings")[1], re.MULTILINE))
     settings = getattr(Strategies(), name)
     assert set(rows) - OPTIONS == set(settings.__struct_fields__)
-    for key in ("mode", "award", "max_bids", "failover_threshold"):
+    for key in ("mode", "award", "max_bids", "failover_threshold", "negotiation_rounds", "improvement", *PENALTIES):
         if key in rows:
             assert rows[key].strip() == f"`{getattr(settings, key)}`"
 
@@ -80,6 +83,23 @@ def test_the_bidder_bids_as_its_page_says(play: Any, task: Any) -> None:
         assert {one.id: one.status for one in view.tasks} == {"short": "done", "long": "failed"}
         record = view.result["auction_results"][0]
         assert (record["task_id"], record["winning_bid"]["cost"]) == ("short", 6.0)
+
+    play(act)
+
+
+def test_the_contractor_bargains_as_its_page_says(play: Any, task: Any) -> None:
+    async def act(stage: Any) -> None:
+        ann = space("contract_net")["ann"]
+
+        @ann.task()
+        async def do(task: Any) -> dict[str, int]:
+            return {"pages": 12}
+
+        await stage.enter(ann)
+        tight, loose, small = task("tight", max_budget=6.5), task("loose"), task("small", max_budget=5.0, retries=0)
+        view = await stage.run("contract_net", [tight, loose, small])
+        assert view.result["endings"] == {"tight": "done", "loose": "done", "small": "no_proposal"}
+        assert sorted(one["value"] for one in view.result["contracts"]) == [6.5, 10.0]
 
     play(act)
 

@@ -15,6 +15,7 @@ from concerted.values import AgentId, Instant
 
 __all__ = [
     "MAX_SUBTASKS",
+    "ContractEnd",
     "ContractStatus",
     "Heard",
     "Record",
@@ -27,7 +28,8 @@ __all__ = [
     "settle",
 ]
 
-ContractStatus = Literal["active", "completed", "failed", "cancelled", "decommitted"]
+ContractEnd = Literal["completed", "failed", "cancelled", "decommitted"]
+ContractStatus = Literal["active"] | ContractEnd
 
 MAX_SUBTASKS = 100  # of one proposal
 
@@ -69,7 +71,7 @@ class Settlement:
     is paid, less its penalties; a penalty of the manager's (`cancelled`) is added.
     """
 
-    status: ContractStatus
+    status: ContractEnd
     paid: float
     penalties: dict[str, float]
     balance: float
@@ -188,7 +190,7 @@ def breach(terms: ContractTerms, result: Any) -> str | None:
     return None
 
 
-def settle(terms: ContractTerms, status: ContractStatus, at: Instant) -> Settlement:
+def settle(terms: ContractTerms, status: ContractEnd, at: Instant) -> Settlement:
     """Return what an ended contract comes to: who pays what, by its clauses.
 
     Done late, the price is paid and the late clause charged in proportion to the promised duration (a promise of
@@ -211,8 +213,6 @@ def settle(terms: ContractTerms, status: ContractStatus, at: Instant) -> Settlem
         case "cancelled":
             owed = min(most, clauses.decommitment * price)
             return Settlement(status, 0.0, {"decommitment": owed} if owed else {}, owed)
-        case "active":
-            raise AssertionError(f"the contract of {terms.contractor} about {terms.task} has not ended")
 
 
 def _ended(reply: Reply) -> Heard | None:

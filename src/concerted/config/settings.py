@@ -184,6 +184,20 @@ class ContractNet(msgspec.Struct, frozen=True, kw_only=True):
     contract_duration: Annotated[Duration, _key("duration", "How long a contract binds when it names no term")] = (
         24 * 3600.0
     )
+    improvement: Annotated[
+        float,
+        _key("share", "By how much each further round is to undercut the best price; 0 decides at once", ge=0, lt=1),
+    ] = 0.0
+    late_penalty: Annotated[
+        float, _key("share", "Of the price, for taking twice the promised time; in proportion for less or more", ge=0)
+    ] = 0.1
+    failure_penalty: Annotated[float, _key("share", "Of the price, for a contract that is not fulfilled", ge=0)] = 0.5
+    decommitment_penalty: Annotated[float, _key("share", "Of the price, for withdrawing from a contract", ge=0)] = 0.2
+    penalty_cap: Annotated[
+        float, _key("share", "Of the price, the most that one contract costs in penalties", ge=0)
+    ] = 0.5
+    max_levels: Annotated[int, _key("levels", "How deep contractors may subcontract; 1: not at all", ge=1)] = 3
+    evaluation_criteria: Criteria = Criteria()
 
 
 class Strategies(msgspec.Struct, frozen=True, kw_only=True):

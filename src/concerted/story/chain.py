@@ -165,8 +165,8 @@ def _about(story: Story, entry: Entry, value: dict[str, Any]) -> frozenset[str] 
             return frozenset({str(value.get("task"))})
         case "command.sent" | "reply.received" | "reply.late" | "participant.joined" | "participant.changed":
             return frozenset()  # bids are told where the round is closed, results where they are accepted
-        case _ if entry.kind.startswith("task."):
-            return frozenset({entry.ref or ""})
+        case _ if entry.ref and entry.kind.startswith(("task.", "cfp.", "proposals.", "contract.")):
+            return frozenset({entry.ref})
         case _:
             return None
 

@@ -13,7 +13,11 @@ __all__ = ["about_agent", "clock", "reply_words", "sentence", "some"]
 
 NAMED = 5  # agents or tasks named in one sentence; the rest are counted
 SAID_BY_OTHER_LINES = frozenset({"EXECUTE_TASK", "CHECK_PROGRESS", "GET_STATUS", "FOLLOW_LEADER", "REQUEST_BID"})
-ANSWERED_BY_THE_NEXT_LINE = SAID_BY_OTHER_LINES - {"REQUEST_BID"} | {"GET_CAPABILITIES", "DECOMPOSE_OBJECTIVE"}
+SAID_BY_OTHER_LINES |= {"CALL_FOR_PROPOSALS", "CONTRACT_ACCEPTANCE"}
+ANSWERED_BY_THE_NEXT_LINE = SAID_BY_OTHER_LINES - {"REQUEST_BID", "CALL_FOR_PROPOSALS"} | {
+    "GET_CAPABILITIES",
+    "DECOMPOSE_OBJECTIVE",
+}
 
 
 def sentence(entry: Entry, value: dict[str, Any]) -> str | None:
@@ -79,6 +83,23 @@ def _domain_words(kind: str, agent: str, ref: str, value: dict[str, Any]) -> str
             return f"{agent} did {ref}; accepted under claim {value.get('epoch')}"
         case "task.failed" | "task.cancelled" | "task.waiting":
             return f"task {ref} {kind.removeprefix('task.')}: {value.get('reason', '')}"
+        case "manager.selected":
+            return f"{agent} is the manager"
+        case "cfp.issued":
+            return f"call for proposals for {ref} to {some(value['contractors'])}{_offered(value)}"
+        case "proposals.evaluated":
+            judged = [f"{one} {score:.3f}" for one, (score, _) in _best_first(value["scores"])]
+            others = [f"{one}: {why}" for one, why in {**value["unfit"], **value["without"]}.items()]
+            return f"proposals for {ref}: {some(judged) or 'none to accept'}" + (f"; {some(others)}" if others else "")
+        case "contract.formed":
+            return f"{agent} is under contract for {ref}, for {value['value']:g}"
+        case "contract.declined":
+            return f"{agent} declined the contract for {ref}: {value['reason']}"
+        case "contract.settled":
+            why = f": {value['reason']}" if value.get("reason") else ""
+            return f"the contract of {agent} for {ref} is {value['status']}, it comes to {value['balance']:g}{why}"
+        case "contract.not_understood":
+            return f"not understood, about {value['about']}: {value['reason']}"
         case "leader.elected":
             return f"{agent} leads in term {value['term']}"
         case "leader.lost":
@@ -90,6 +111,21 @@ def _domain_words(kind: str, agent: str, ref: str, value: dict[str, Any]) -> str
             return None
 
 
+def _best_first(scores: dict[str, Any]) -> list[tuple[str, Any]]:
+    return sorted(scores.items(), key=lambda one: (-one[1][0], one[0]))
+
+
+def _offered(value: dict[str, Any]) -> str:
+    """Say what a revised call offers."""
+    counter = value.get("counter")
+    if not counter:
+        return f", round {value['round']}" if value["round"] else ""
+    limits = [("for", counter.get("cost"), ""), ("within", counter.get("estimated_duration_s"), " s")]
+    return f", round {value['round']}: " + " ".join(
+        f"{word} {one:g}{unit}" for word, one, unit in limits if one is not None
+    )
+
+
 def reply_words(asked: str, agent: str, value: dict[str, Any]) -> str | None:
     """Put an answer into words; None where the next line says it better."""
     told = value.get("error")
@@ -99,6 +135,8 @@ def reply_words(asked: str, agent: str, value: dict[str, Any]) -> str | None:
     if asked == "REQUEST_BID" and isinstance(answer, dict):
         bids = [f"{bid['task']} for {bid['cost']:g}" for bid in answer.get("bids", ()) if isinstance(bid, dict)]
         return f"{agent} bid on {some(bids)}" if bids else f"{agent} did not bid: {answer.get('reason') or 'no reason'}"
+    if asked == "CALL_FOR_PROPOSALS" and isinstance(answer, dict) and isinstance(answer.get("cost"), int | float):
+        return f"{agent} proposed to do it for {answer['cost']:g}"
     if asked in ANSWERED_BY_THE_NEXT_LINE:
         return None
     return f"{agent} answered {asked}"

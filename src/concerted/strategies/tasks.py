@@ -19,10 +19,10 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from concerted.board.graph import Graph, ReadyQueue
 from concerted.board.task import (
@@ -45,13 +45,21 @@ from concerted.strategies.outcome import outcome_of
 from concerted.strategies.staff import Staff
 from concerted.values import AgentId, Instant, Outcome, Task, TaskId
 
-__all__ = ["Workshop", "open_workshop"]
+__all__ = ["Workshop", "open_workshop", "opened"]
+
+Shop = TypeVar("Shop", bound="Workshop")
 
 
 @asynccontextmanager
 async def open_workshop(run: Run) -> AsyncIterator[Workshop]:
     """Open the workshop of a run; at the end, whatever is still being worked on is called back."""
-    shop = Workshop(run)
+    async with opened(Workshop(run)) as shop:
+        yield shop
+
+
+@asynccontextmanager
+async def opened(shop: Shop) -> AsyncIterator[Shop]:
+    """Open this workshop."""
     watching = asyncio.ensure_future(shop.watch())
     try:
         yield shop
@@ -211,11 +219,14 @@ class Workshop:
             del self._workers[task]
             self._tell()
 
-    async def _attempt(self, task: TaskId, agent: AgentId) -> Reply:
+    async def _attempt(
+        self, task: TaskId, agent: AgentId, within_s: float | None = None, more: Mapping[str, Any] | None = None
+    ) -> Reply:  # fmt: skip
         state = self.states[task]
-        results: dict[str, Any] = {before: self._results[before] for before in state.task.after}
+        results: dict[str, Any] = {**(more or {}), **{before: self._results[before] for before in state.task.after}}
+        left = [limit for limit in (self._left_s(task), within_s) if limit is not None]
         self._decide(task, Claim(agent, float(self.run.config.manager.task_lease)))
-        return await self.run.execute(state.task, agent, deadline=self._left_s(task), results=results)
+        return await self.run.execute(state.task, agent, deadline=min(left, default=None), results=results)
 
     def _book(self, task: TaskId, reply: Reply, then: list[AgentId]) -> AgentId | None:
         """Write down what came of an attempt; return who is to try next, None if nobody is."""
