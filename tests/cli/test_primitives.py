@@ -40,7 +40,9 @@ def test_every_status_has_a_documented_exit_code(status: str) -> None:
 
 
 def test_a_latch_opens_when_every_ticket_has_been_counted(concerted: Any) -> None:
-    concerted("latch", "create", "l", "--count", "2", "--deadline", "1h")
+    made = [concerted("latch", "create", "l", "--count", "2", "--deadline", "1h", "--json") for _ in range(2)]
+    assert made[0].json()["deadline_at"] == made[1].json()["deadline_at"]
+    assert concerted("latch", "create", "l", "--count", "2", "--deadline", "2h").code == 2
     for _ in range(2):
         assert concerted("latch", "count-down", "l", "one").code == 0
     assert concerted("latch", "wait", "l", "--wait", "50ms").code == 4

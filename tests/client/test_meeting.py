@@ -37,6 +37,19 @@ def test_a_point_made_again_with_another_span_or_something_else_is_refused(tmp_p
     play(tmp_path, main)
 
 
+def test_a_latch_made_again_with_the_same_span_is_that_latch_with_the_deadline_it_has(tmp_path):
+    async def main(coordinator):
+        latch = coordinator.latch("l")
+        made = await latch.create(2, deadline_s=600)
+        assert made.deadline_at == pytest.approx(made.created_at + 600)
+        assert (await latch.create(2, deadline_s=600)).deadline_at == made.deadline_at
+        for other in (60, None):
+            with pytest.raises(Conflict):
+                await latch.create(2, deadline_s=other)
+
+    play(tmp_path, main)
+
+
 def test_a_span_is_another_thing_than_no_deadline(tmp_path):
     async def main(coordinator):
         point = coordinator.sync_point("p")

@@ -248,9 +248,8 @@ class Latch(Handle):
 
     async def create(self, count: int, *, deadline_s: float | None = None, agent: str | None = None,
                      **facts: Any) -> LatchResult:  # fmt: skip
-        """Make it.  deadline_s: after which it expires.  facts: name, metadata, attach."""
-        deadline_at = None if deadline_s is None else time.time() + deadline_s
-        command = tracking.CreateLatch(id=self.id, agent=_agent(agent), count=count, deadline_at=deadline_at, **facts)
+        """Make it.  deadline_s: after which, from its creation, it expires.  facts: name, metadata, attach."""
+        command = tracking.CreateLatch(id=self.id, agent=_agent(agent), count=count, timeout_s=deadline_s, **facts)
         return await self._ask(command)  # type: ignore[no-any-return]
 
     async def count_down(self, ticket: str | None = None, *, agent: str | None = None) -> LatchResult:
