@@ -213,3 +213,33 @@ def test_at_the_owners_door_everybody_is_who_the_token_says_and_may_no_more(shel
     assert told == ["arrive_at_sync_point", "arrive_at_sync_point", "login", "add_principal"], "each once"
     assert shell.run("principal", "revoke", "ann", CONCERTED_TOKEN=root).returncode == 0
     assert shell.run(*arrive, CONCERTED_TOKEN=ann).returncode == 5
+
+
+# what is held by number, and who leads
+
+
+def test_a_third_script_waits_until_one_of_two_permits_is_released(shell: Any) -> None:
+    shell.run("semaphore", "create", "gpu", "--permits", "2")
+    for who in ("ann", "bob"):
+        assert shell.run("semaphore", "acquire", "gpu", who, "--as", who, "--ttl", "5m").returncode == 0
+    waiting = shell.start("semaphore", "acquire", "gpu", "cy", "--as", "cy", "--wait", "50s")
+    shell.until(waiting, "0 of 2 permits free, held by ann, bob")
+
+    assert shell.run("semaphore", "release", "gpu", "ann", "--as", "ann").returncode == 0
+    code, out, err = shell.end(waiting)
+
+    assert code == 0, err
+    assert shell.run("semaphore", "check", "gpu", out.strip()).stdout.startswith("cy holds 1 permit of gpu")
+
+
+def test_a_leader_that_does_not_renew_is_followed_by_who_waits(shell: Any) -> None:
+    old = shell.run("election", "campaign", "boss", "--as", "ann", "--ttl", "3s").stdout.strip()
+    waiting = shell.start("election", "campaign", "boss", "--as", "bob", "--wait", "50s", "--ttl", "5m")
+    shell.until(waiting, "ann leads boss; waiting")
+
+    code, new, err = shell.end(waiting)
+
+    assert code == 0, err
+    assert new.strip() > old
+    assert shell.run("election", "renew", "boss", old, "--as", "ann").returncode == 7
+    assert shell.run("election", "check", "boss", new.strip()).returncode == 0

@@ -20,9 +20,11 @@ from concerted.config.durations import parse_duration, show_duration
 from concerted.errors import Invalid
 from concerted.launch import Session, open_coordinator
 from concerted.ports.commands import Command
+from concerted.values import AgentId
 
 __all__ = [
     "acting",
+    "acting_id",
     "again",
     "as_option",
     "do",
@@ -32,6 +34,7 @@ __all__ = [
     "json_value",
     "names",
     "open_store",
+    "over",
     "patience",
     "require_agent",
     "span",
@@ -47,7 +50,7 @@ _CODES: Mapping[str, int] = {
     "completed": OK, "released": OK, "advanced": OK, "open": OK, "granted": OK, "accepted": OK,
     "voting": TIMED_OUT,
     "waiting": TIMED_OUT, "tripped": TIMED_OUT, "active": TIMED_OUT, "closed": TIMED_OUT,
-    "expired": TIMED_OUT, "timeout": TIMED_OUT, "abandoned": TIMED_OUT,
+    "expired": TIMED_OUT, "timeout": TIMED_OUT, "abandoned": TIMED_OUT, "refused": TIMED_OUT,
 }  # fmt: skip
 
 
@@ -113,6 +116,12 @@ def acting(agent: str | None) -> str | None:
         return agent
     token = token_here()
     return os.environ.get("CONCERTED_AGENT") or (token.rpartition(".")[0] if token else None)
+
+
+def acting_id(agent: str | None) -> AgentId | None:
+    """Return who acts, as commands name it."""
+    who = acting(agent)
+    return AgentId(who) if who else None
 
 
 def require_agent(agent: str | None, what: str) -> str:
@@ -185,6 +194,11 @@ def again() -> str:
 def ending_code(status: str) -> int:
     """Return the exit code that stands for a status in which a waiting command was answered."""
     return _CODES.get(status, FAILED)
+
+
+def over(told: Any) -> int:
+    """Return the exit code of an answer that knows whether it is what was asked for, or is still to come."""
+    return OK if told.success else TIMED_OUT if told.pending else ending_code(told.status)
 
 
 def who_waits(what: str, wait_s: float | None, session: Session) -> None:

@@ -226,6 +226,14 @@ class Semaphore(Handle):
             ttl_s=ttl_s,
             purpose=purpose,
         )
+        return await self.give_until(command, timeout_s=timeout_s)
+
+    async def give_until(self, command: holding.AcquirePermits, *, timeout_s: float | None = None) -> PermitResult:
+        """Give an `AcquirePermits` until it is granted, refused, or time is over.
+
+        Raises:
+            LeaseLost: they were granted after a wait, and could not be confirmed in time.
+        """
         result: PermitResult = await self._wait(command, timeout_s)
         if result.confirm_at is None:
             return result
@@ -275,6 +283,12 @@ class Budget(Handle):
     ) -> BudgetResult:  # fmt: skip
         """Set an estimate aside, to be settled within `ttl_s`."""
         command = budgets.ReserveBudget(id=self.id, agent=_agent(holder), ticket=ticket, amount=amount, ttl_s=ttl_s)
+        return await self.give_until(command, timeout_s=timeout_s)
+
+    async def give_until(
+        self, command: budgets.Spend | budgets.ReserveBudget, *, timeout_s: float | None = None
+    ) -> BudgetResult:
+        """Give a `Spend` or `ReserveBudget` until it is granted, refused, or time is over."""
         return await self._wait(command, timeout_s)  # type: ignore[no-any-return]
 
     async def settle(self, ticket: str, actual: float, *, holder: str | None = None) -> BudgetResult:
@@ -298,6 +312,10 @@ class Election(Handle):
         command = holding.Campaign(
             id=self.id, agent=_agent(candidate), ticket=ticket or uuid.uuid4().hex, ttl_s=ttl_s, value=value
         )
+        return await self.give_until(command, timeout_s=timeout_s)
+
+    async def give_until(self, command: holding.Campaign, *, timeout_s: float | None = None) -> ElectionResult:
+        """Give a `Campaign` until it is won or comes to nothing, or time is over."""
         return await self._wait(command, timeout_s)  # type: ignore[no-any-return]
 
     async def renew(self, token: str, *, leader: str | None = None) -> ElectionResult:

@@ -232,6 +232,10 @@ class Phaser(Handle):
         command = meeting.ArriveAtPhaser(
             id=self.id, agent=_agent(agent), data=data, then=then, phase=phase, request_id=uuid.uuid4().hex
         )
+        return await self.give_until(command, timeout_s=timeout_s)
+
+    async def give_until(self, command: meeting.ArriveAtPhaser, *, timeout_s: float | None = None) -> PhaserResult:
+        """Give an `ArriveAtPhaser` until its phase is over, or time is."""
         return await self._wait(command, timeout_s)  # type: ignore[no-any-return]
 
     async def wait(self, phase: int, *, agent: str | None = None, timeout_s: float | None = None) -> PhaserResult:
