@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import secrets
 import statistics
 import subprocess
 import sys
@@ -88,7 +89,7 @@ async def main(url: str, wanted: Sequence[str]) -> None:
     if wanted[0] == "own":
         await own(url)
     elif wanted[0] == "wait":
-        await wait(url)
+        await wait(url, wanted[1])
     else:
         url = "sqlite:///bench.db" if url == "sqlite" else url
         await workers.measure(Concerted(url), wanted)
@@ -128,11 +129,11 @@ async def scale(url: str, participants: int) -> None:
 
 async def woken(url: str) -> None:
     """Measure from the call that completes a sync point to the return of the call that waits in another process."""
-    took = []
+    took, turn = [], secrets.token_hex(4)  # a database keeps the points of the turns before
     async with open_coordinator(url) as session:
-        with another(url, "wait") as (told, _):
+        with another(url, "wait", turn) as (told, _):
             for number in range(WOKEN):
-                point = session.sync_point(f"woken-{number}")
+                point = session.sync_point(f"woken-{turn}-{number}")
                 await point.create(["here", "there"], agent="here", attach=True)
                 while (await point.get()).arrived < 1:  # noqa: ASYNC110 -- the other process is on its way
                     await asyncio.sleep(SETTLED_S / 4)
@@ -145,11 +146,11 @@ async def woken(url: str) -> None:
     report("woken", middle, middle, 0.0, slowest_s=max(took))
 
 
-async def wait(url: str) -> None:
+async def wait(url: str, turn: str) -> None:
     """Arrive at each point of `woken`, and say when it was completed, on the clock that all processes share."""
     async with open_coordinator(url) as session:
         for number in range(WOKEN):
-            point = session.sync_point(f"woken-{number}")
+            point = session.sync_point(f"woken-{turn}-{number}")
             await point.create(["here", "there"], agent="here", attach=True)
             result = await point.arrive("there")
             assert result.status == "completed", result.reason
@@ -164,9 +165,9 @@ async def own(url: str) -> None:
 
 
 @contextmanager
-def another(url: str, part: str) -> Iterator[tuple[IO[str], int]]:
+def another(url: str, part: str, *more: str) -> Iterator[tuple[IO[str], int]]:
     """Run this script in another process for as long as the block takes; yields what it says, and its id."""
-    command = [sys.executable, __file__, url, part]
+    command = [sys.executable, __file__, url, part, *more]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None, "it was opened"
         assert process.stdout is not None, "it was opened"

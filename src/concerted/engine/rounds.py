@@ -212,7 +212,9 @@ class Rounds:
         active.in_flight = True
         active.touched_at = self._clock.now()
         inputs, active.inbox, heard = active.inbox, [], 0
-        with self._watchdog.over(active.id) as watch:
+
+        def step() -> None:
+            nonlocal heard
             try:
                 for given in inputs:
                     if instance.ending is not None:
@@ -223,6 +225,8 @@ class Rounds:
                 instance.park(error.message)
             except NotAllowed as error:  # it never settles
                 instance.park(error.message)
+
+        watch = self._watchdog.over(active.id, step)
         if watch.bit:
             instance.park(watch.verdict)
         rows = instance.journal.take() + active.late

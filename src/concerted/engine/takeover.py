@@ -120,12 +120,15 @@ async def _deaths(of: Coordinator, record: RunRecord, entries: list[Entry]) -> i
 
 def _replay(of: Coordinator, active: Active, coordinate: Coordinate, entries: list[Entry]) -> None:
     instance = active.instance
-    with of.watchdog.over(active.id) as watch:
+
+    def step() -> None:
         try:
             instance.replay(coordinate, last_life(entries))
         except (Diverged, NotAllowed) as error:
             instance.journal.replaying = False
             instance.park(error.message)
+
+    watch = of.watchdog.over(active.id, step)
     if watch.bit:
         instance.journal.replaying = False
         instance.park(watch.verdict)

@@ -12,8 +12,8 @@ import mmap
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 
 from concerted.values import RunId
 
@@ -86,9 +86,30 @@ class Watchdog:
         self._stop.set()
         self._box.close()
 
-    def over(self, run: RunId) -> Watch:
-        """Watch over one step of a run: `with watchdog.over(run) as watch: ...; if watch.bit: ...`."""
-        return Watch(self, run)
+    def over(self, run: RunId, step: Callable[[], None]) -> Watch:
+        """Execute one step of a run; `bit` of what is returned says whether it was bitten.
+
+        A bite ends the step and never reaches the caller: it may come at any instruction until it is called off.
+        """
+        watch = Watch(run, self._limit_s)
+        self._box.enter(run)
+        try:
+            try:
+                self._watch = watch
+                step()
+            finally:
+                self._leave(watch)
+        except Bitten:
+            self._leave(watch)  # it may have come before the line above, or within it
+        finally:
+            self._box.leave()
+        return watch
+
+    def _leave(self, watch: Watch) -> None:
+        self._watch = None
+        with self._lock:  # whatever the watchdog was about to do, it has done now
+            if watch.bit:
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(watch.thread), None)
 
     def _look(self) -> None:
         while not self._stop.wait(self._limit_s / 4):
@@ -102,10 +123,10 @@ class Watchdog:
 class Watch:
     """One step under watch."""
 
-    __slots__ = ("_dog", "bit", "run", "since", "thread")
+    __slots__ = ("_limit_s", "bit", "run", "since", "thread")
 
-    def __init__(self, dog: Watchdog, run: RunId) -> None:
-        self._dog = dog
+    def __init__(self, run: RunId, limit_s: float) -> None:
+        self._limit_s = limit_s
         self.run = run
         self.bit = False
         self.since = time.monotonic()
@@ -115,25 +136,6 @@ class Watch:
     def verdict(self) -> str:
         """Why the run is parked."""
         return (
-            f"run {self.run} did not yield for {self._dog._limit_s:g} s: strategies must await; "
+            f"run {self.run} did not yield for {self._limit_s:g} s: strategies must await; "
             "put heavy work into run.compute(fn, ...)"
         )
-
-    def __enter__(self) -> Watch:
-        self._dog._box.enter(self.run)
-        self._dog._watch = self
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
-        dog = self._dog
-        dog._watch = None
-        try:
-            with dog._lock:  # whatever the watchdog was about to do, it has done now
-                if self.bit:
-                    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.thread), None)
-        except Bitten:
-            pass  # it came between the strategy's last step and this line
-        dog._box.leave()
-        return kind is Bitten
