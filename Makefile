@@ -12,8 +12,8 @@ help:
 demo: $(BIN)/concerted ## watch a fleet at work while parts of it are killed (under a minute)
 	$(BIN)/concerted demo
 
-test: $(PYTEST) $(BIN)/concerted ## the fast tests (under a minute)
-	$(PYTEST)
+test: $(PYTEST) $(BIN)/concerted ## the fast tests (about a minute)
+	$(PYTEST) -n auto
 
 check: lint test slow repeat ## the whole truth: lint, types, imports, all tests, every Python found
 
@@ -41,9 +41,9 @@ slow: $(PYTEST) $(BIN)/concerted
 
 # The order of a set must never decide an outcome; nor may the version of Python.
 repeat: $(PYTEST) $(BIN)/concerted
-	PYTHONHASHSEED=1 $(PYTEST) -q -m pure --hypothesis-profile=quick
-	PYTHONHASHSEED=2 $(PYTEST) -q -m pure --hypothesis-profile=quick
-	PYTHONHASHSEED=3 $(PYTEST) -q -m pure --hypothesis-profile=quick
+	PYTHONHASHSEED=1 $(PYTEST) -q -n auto -m pure --hypothesis-profile=quick
+	PYTHONHASHSEED=2 $(PYTEST) -q -n auto -m pure --hypothesis-profile=quick
+	PYTHONHASHSEED=3 $(PYTEST) -q -n auto -m pure --hypothesis-profile=quick
 	tools/test-other-pythons
 
 $(PYTEST) $(BIN)/concerted:

@@ -243,7 +243,7 @@ def test_the_lines_that_install_do_what_make_and_ci_do() -> None:
         line.strip() for line in re.findall(r"^\$\(PYTEST\).*:\n((?:\t.*\n)+)", makefile, re.MULTILINE)[-1].splitlines()
     ]
     as_make = " && ".join(step.replace("$(BIN)", ".venv/bin").replace("install -q", "install") for step in steps)
-    assert tests == f"{as_make} && .venv/bin/pytest"
+    assert tests == f"{as_make} && .venv/bin/pytest -n auto"
     pattern = re.search(r'grep -E "(.+?)" README.md', ci)
     assert pattern, ".ci/run must take the line that tests from the README"
     assert [line for line in lines if re.search(pattern[1].replace(r"\.", "[.]"), line)] == [tests]
