@@ -11,7 +11,7 @@ from beside.comparing import Contestant, beside, compete, machine
 from beside.game_peers import install_if_told
 from peers import Peer
 
-SKOPT = Peer("scikit-opt", "0.6.6", "with_scikit_opt.py")
+SKOPT = Peer("scikit-opt", "0.6.6", "with_scikit_opt.py", ("numpy<1.24", "scipy<1.11"))
 ELKAI = Peer("elkai", "2.0.1", "with_elkai.py", ("numpy",))
 FILES = (
     "burma14", "ulysses16", "gr17", "gr24", "bayg29", "dantzig42", "att48", "gr48", "eil51", "st70", "rat99", "kroA100",
