@@ -23,7 +23,7 @@ STEPS = 400_000
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """steps: how many moves or partial answers a search may look at; some 100,000 to a second.  seed: of its dice.
+    """steps: how many moves or partial answers a search may look at; some two million to a second.  seed: of its dice.
 
     solver_s: how long HiGHS may look as well, where it is installed (by itself or in scipy); 0 is not at all.
     """

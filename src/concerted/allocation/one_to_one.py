@@ -25,6 +25,8 @@ Columns = NDArray[np.intp]
 
 SWEEPS = 2  # of the reduction that begins the search
 NEARLY_SQUARE = 20  # with at most a twentieth more columns than rows, empty rows make the matrix square
+TIED = 4  # cheapest columns of a row; where there are more, a search for one free column looks at nearly all of them
+SAMPLE = 32  # rows in which they are counted
 
 
 def match(costs: Numbers) -> Columns:
@@ -128,12 +130,18 @@ def _match_wide(costs: Numbers) -> Columns:
     if not row_count:
         return np.zeros(0, np.intp)
     extra = column_count - row_count
-    if extra <= row_count // NEARLY_SQUARE:
+    if extra <= row_count // NEARLY_SQUARE or (extra <= row_count and _tied(costs)):
         costs = np.concatenate([costs, np.zeros((extra, column_count), costs.dtype)])
     search = _Search(costs)
     search.reduce()
     search.place_all()
     return search.column_of[:row_count]
+
+
+def _tied(costs: Numbers) -> bool:
+    """Say whether rows have many columns that are equally cheap."""
+    some = costs[:SAMPLE]
+    return bool((some == some.min(axis=1, keepdims=True)).sum() > TIED * len(some))
 
 
 class _Search:

@@ -1,0 +1,232 @@
+"""Published problems: what we find, what we prove, what is known, in how many seconds of CPU.
+
+Run: `python bench/allocation.py [--data FOLDER] [--kind KIND] [--steps N] [--solver SECONDS] [--json]`.
+
+FOLDER has an `answers.json` whose `cases` name each a kind, mostly a file, and the best value known; without it, that
+of the published data in $CONCERTED_DATA, or in shared/data beside the checkout.  Our own search comes first, with a
+budget of steps; where it has not proved its answer, HiGHS looks for so many seconds more, if it or scipy is installed.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
+
+import argparse
+import gzip
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from concerted.allocation.assignment import UNASSIGNED
+from concerted.allocation.bids import Bid, Terms
+from concerted.allocation.effort import Effort
+from concerted.allocation.generalised import assign_generalised
+from concerted.allocation.market import clear
+from concerted.allocation.one_to_one import match
+from concerted.allocation.packing import pack
+from concerted.groups.shapley import shapley
+from concerted.groups.stability import nucleolus
+from concerted.groups.structures import best_structure
+from concerted.values import AgentId, Task, TaskId
+
+STEPS = {"gap-min": 8_000_000, "cats-wdp-max": 25_000_000}
+SOLVER_S = {"gap-min": 0.0, "cats-wdp-max": 4.0}
+KNOWN = ("optimum", "best_known", "best_seen")  # the first that a case has
+
+Case = dict[str, Any]
+Found = tuple[Any, str, Any]  # value, status, bound
+
+
+@dataclass
+class Line:
+    """What came of one case.  cpu_s: of the search alone, without reading the file."""
+
+    kind: str
+    file: str
+    value: Any
+    status: str
+    bound: Any
+    known: Any
+    cpu_s: float
+
+    def in_columns(self) -> str:
+        cells = [self.kind, self.file, _shown(self.value), self.status, _shown(self.bound), _shown(self.known)]
+        ratio = f"{self.value / self.known:.5f}" if _number(self.value) and _number(self.known) and self.known else ""
+        widths = (22, 36, 16, 9, 16, 16)
+        return " ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) + (
+            f" {ratio:>8} {self.cpu_s:8.3f} s"
+        )
+
+
+def main() -> int:
+    """Run the cases one after the other and print a line for each."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser.add_argument("--data", type=Path, help="a folder with an answers.json")
+    parser.add_argument("--kind", help="cases of this kind alone")
+    parser.add_argument("--steps", type=int, help="the budget of our own search")
+    parser.add_argument("--solver", type=float, help="for how many seconds HiGHS may look as well")
+    parser.add_argument("--json", action="store_true", help="one JSON object for each case")
+    wants = parser.parse_args()
+    folder = wants.data or _published()
+    if not (folder / "answers.json").is_file():
+        print(f"{folder} has no answers.json: name a folder with --data")
+        return 2 if wants.data else 0
+    match(np.zeros((1, 1)))  # load what is loaded on first use
+    cases = json.loads((folder / "answers.json").read_text("utf-8"))["cases"]
+    for case in cases:
+        if wants.kind in (None, case["kind"]):
+            line = _run(case, folder, wants)
+            print(json.dumps(asdict(line)) if wants.json else line.in_columns(), flush=True)
+    return 0
+
+
+def _published() -> Path:
+    named = os.environ.get("CONCERTED_DATA")
+    return (Path(named) if named else Path(__file__).parents[2] / "shared" / "data") / "allocation"
+
+
+def _run(case: Case, folder: Path, wants: argparse.Namespace) -> Line:
+    kind, file = case["kind"], case.get("file") or case.get("name", "")
+    known = next((case[name] for name in KNOWN if case.get(name) is not None), case.get("payment", case.get("answers")))
+    steps, solver_s = wants.steps or STEPS.get(kind, 1), SOLVER_S.get(kind, 0.0)
+    effort = Effort(steps, solver_s=solver_s if wants.solver is None else wants.solver)
+    reader = READERS.get(kind)
+    search = reader(case, folder, effort) if reader else None
+    if search is None:
+        return Line(kind, file, None, "not run", None, known, 0.0)
+    began = time.process_time()
+    value, status, bound = search()
+    return Line(kind, file, value, status, bound, known, time.process_time() - began)
+
+
+# One reader for each kind: it reads the problem and returns how it is solved
+
+
+def _assignment(case: Case, folder: Path, _effort: Effort) -> Callable[[], Found]:
+    """Lowest cost: n, then n x n costs."""
+    count, *costs = map(float, _text(folder / case["file"]).split())
+    matrix = np.array(costs).reshape(int(count), int(count))
+
+    def search() -> Found:
+        value = matrix[np.arange(len(matrix)), match(matrix)].sum().item()
+        return value, "optimal", value
+
+    return search
+
+
+def _generalised(case: Case, folder: Path, effort: Effort) -> Callable[[], Found]:
+    """Lowest cost: agents, tasks, costs by agent, sizes by agent, room by agent."""
+    numbers = np.array(_text(folder / case["file"]).split(), np.int64)
+    agents, tasks = numbers[:2].tolist()
+    costs, sizes = numbers[2 : 2 + 2 * agents * tasks].reshape(2, agents, tasks)
+    skip = np.full(tasks, 1 + costs.max(initial=0) * tasks)
+
+    def search() -> Found:
+        found = assign_generalised(costs.T, sizes.T, numbers[2 + 2 * agents * tasks :], skip, effort)
+        if UNASSIGNED in found.column_of:
+            return None, "no room found for all", found.bound
+        return found.cost, found.status, found.bound
+
+    return search
+
+
+def _combinatorial(case: Case, folder: Path, effort: Effort) -> Callable[[], Found]:
+    """Highest value, as CATS writes it: a line for each bid, with its number, price and goods."""
+    lines = (line.split() for line in _text(folder / case["file"]).splitlines())
+    bids = [line for line in lines if line and line[0].isdigit()]
+    wanted: dict[str, list[int]] = {}
+    for at, bid in enumerate(bids):
+        for good in bid[2 : bid.index("#")]:
+            wanted.setdefault(good, []).append(at)
+    prices = np.array([float(bid[1]) for bid in bids])
+    scale = next(10**digits for digits in range(6, -1, -1) if prices.sum() * 10**digits < 2**57)
+
+    def search() -> Found:
+        found = pack(np.rint(prices * scale).astype(np.int64), list(wanted.values()), effort=effort)
+        return found.value / scale, found.status, found.bound / scale
+
+    return search
+
+
+def _auction(case: Case, _folder: Path, _effort: Effort) -> Callable[[], Found] | None:
+    """Return what the winner of a single thing pays; cases told in words are in the tests."""
+    if not isinstance(case.get("bids"), dict):
+        return None
+    thing = TaskId("thing")
+    bids = [Bid(agent=AgentId(name), tasks=(thing,), price=float(price)) for name, price in case["bids"].items()]
+
+    def search() -> Found:
+        clearing = clear([Task(id=thing)], bids, "one_to_one", "vcg", Terms(direction="sale"))
+        return clearing.awards[0].paid, clearing.status, None
+
+    return search
+
+
+def _structure(case: Case, folder: Path, _effort: Effort) -> Callable[[], Found]:
+    """Highest worth: a line for each coalition, by bit mask."""
+    lines = _text(folder / case["file"]).splitlines()
+    table = np.array([float(line) for line in lines if line and not line.startswith("#")])
+
+    def search() -> Found:
+        found = best_structure(table)
+        return found.worth, found.status, found.bound
+
+    return search
+
+
+def _game(case: Case, _folder: Path, _effort: Effort) -> Callable[[], Found] | None:
+    """Return the shares; coalitions come by size, then by members.  Games told in words are in the tests."""
+    if case["order"] != "lex":
+        return None
+    count = (len(case["values"]) + 1).bit_length() - 1
+    coalitions = [team for size in range(1, count + 1) for team in combinations(range(count), size)]
+    table = np.zeros(1 << count)
+    for team, worth in zip(coalitions, case["values"], strict=True):
+        table[sum(1 << member for member in team)] = worth
+    methods = {"shapley": lambda: shapley(table), "nucleolus": lambda: nucleolus(table)}
+    asked = [name for name in case["answers"] if name in methods]
+    if not asked:
+        return None
+    return lambda: ({name: _shares(methods[name]()) for name in asked}, "optimal", None)
+
+
+READERS: dict[str, Callable[[Case, Path, Effort], Callable[[], Found] | None]] = {
+    "assignment": _assignment,
+    "gap-min": _generalised,
+    "cats-wdp-max": _combinatorial,
+    "auction": _auction,
+    "coalition-structure-max": _structure,
+    "tu-game": _game,
+}
+
+
+def _text(path: Path) -> str:
+    content = path.read_bytes()
+    return (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
+
+
+def _shares(found: Any) -> list[float]:
+    return [round(float(share), 9) for share in getattr(found, "shares", found)]
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.12g}" if _number(value) else json.dumps(value, ensure_ascii=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
