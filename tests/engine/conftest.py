@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from typing import Any
 
 import msgspec
@@ -12,11 +13,13 @@ from concerted.engine.commands import serve
 from concerted.engine.coordinator import Coordinator, World
 from concerted.engine.permissions import LOCAL
 from concerted.errors import NotFound
+from concerted.launch.clock import SystemClock
 from concerted.messages import Beat, Envelope, Reply, Request, decode_request
 from concerted.ports.commands import Command, Events, EventView, GetRun, RunView, Submit
 from concerted.ports.link import LinkEvents
 from concerted.sim.virtual_time import SimClock, VirtualLoop, run_virtual
 from concerted.stores.memory import MemoryStore
+from concerted.stores.postgres import PostgresStore
 from concerted.values import AgentId, Objective, Profile
 
 
@@ -170,6 +173,39 @@ def bench() -> Callable[..., None]:
                 await made.coordinator.close()
 
         run_virtual(play())
+        assert complaints == [], "an error that was nobody's"
+
+    return run
+
+
+Scene = Callable[[list[Coordinator]], Awaitable[None]]
+
+
+@pytest.fixture
+def on_nodes(postgres: Callable[[], str]) -> Callable[[int, Scene], None]:
+    """Play a scene with so many coordinators on one PostgreSQL: `on_nodes(2, scene)`."""
+
+    def nothing(name: object) -> Any:
+        raise NotFound(f"there is no {name}")
+
+    async def play(count: int, scene: Scene, complaints: list[Any]) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+        url = postgres()
+        async with AsyncExitStack() as stack, asyncio.timeout(60):
+            nodes = []
+            for number in range(count):
+                store = PostgresStore(url, durability="off")
+                await store.open()
+                world = World(
+                    store=store, clock=SystemClock(), strategies=nothing, open_link=nothing, node=f"node-{number}",
+                    threads=False,
+                )  # fmt: skip
+                nodes.append(await stack.enter_async_context(Coordinator(world)))
+            await scene(nodes)
+
+    def run(count: int, scene: Scene) -> None:
+        complaints: list[Any] = []
+        asyncio.run(play(count, scene, complaints))
         assert complaints == [], "an error that was nobody's"
 
     return run

@@ -6,7 +6,7 @@ import pytest
 
 from concerted.config.settings import Coordination, Inbox
 from concerted.engine.commands import serve
-from concerted.engine.permissions import Principal
+from concerted.engine.permissions import LOCAL, Principal
 from concerted.errors import Conflict, Invalid, NotAllowed, NotFound, Overloaded
 from concerted.ports.mail import AcknowledgeMessages, FetchMessages, Receipts, SendMessage
 from concerted.ports.meeting import ArriveAtSyncPoint, CreateSyncPoint
@@ -135,7 +135,7 @@ def test_the_same_request_id_given_twice_at_once_is_the_same_message(bench):
         message = SendMessage(agent=AgentId("ann"), to=(AgentId("bob"),), content=1, request_id="x")
         first, second, third = await asyncio.gather(*(b.serve(message) for _ in range(3)))
         assert first == second == third
-        assert len(await b.log("message.stored", "mail")) == 1, "whoever fetched it would get it anew"
+        assert len(await b.log("message.stored", "mail*")) == 1, "whoever fetched it would get it anew"
 
     bench(main)
 
@@ -223,9 +223,43 @@ def test_the_same_request_given_many_times_at_once_stores_one_message(bench):
     async def main(b):
         sent = await asyncio.gather(*(b.serve(send("bob", request_id="one")) for _ in range(9)))
         assert len({one.id for one in sent}) == 1
-        assert await b.kinds("mail") == ["message.stored"]
+        assert await b.kinds("mail*") == ["message.stored"]
 
     bench(main)
+
+
+def test_a_request_id_is_known_when_its_message_is_not_kept_any_more(bench):
+    async def main(b):
+        b.config = Coordination(inbox=Inbox(retention=100.0))
+        await b.again()
+        first = await b.serve(send("bob", request_id="one"))
+        await b.serve(FetchMessages(agent=BOB))
+        await asyncio.sleep(300)
+        assert await b.store.find(MessageRecord) == []
+        await b.again()
+        assert await b.serve(send("bob", request_id="one")) == first
+        assert await b.serve(FetchMessages(agent=BOB, all=True)) == []
+        with pytest.raises(Conflict, match="another message to bob"):
+            await b.serve(send("bob", "cy", request_id="one"))
+
+    bench(main)
+
+
+def test_the_same_request_given_to_two_nodes_at_once_stores_one_message(on_nodes):
+    async def scene(nodes):
+        async def give(node, content, request_id):
+            return await serve(nodes[node], send("bob", "cy", content=content, request_id=request_id), LOCAL)
+
+        for turn in range(8):
+            one, two = await asyncio.gather(*(give(node, "hello", f"same-{turn}") for node in (0, 1)))
+            assert one == two
+        told = await asyncio.gather(*(give(node, f"of {node}", "other") for node in (0, 1)), return_exceptions=True)
+        assert [type(one) for one in told].count(Conflict) == 1, "of two that are not the same one is refused"
+        stored = await nodes[0].store.log(kind="message.stored")
+        assert len(stored) == 9
+        assert len(await serve(nodes[1], FetchMessages(agent=BOB), LOCAL)) == 9
+
+    on_nodes(2, scene)
 
 
 @pytest.mark.parametrize(

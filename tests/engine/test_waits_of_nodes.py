@@ -3,30 +3,23 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 
 from concerted.engine.commands import serve
-from concerted.engine.coordinator import Coordinator, World
+from concerted.engine.coordinator import Coordinator
 from concerted.engine.permissions import LOCAL
-from concerted.errors import Deadlock, NotFound, Unreachable
-from concerted.launch.clock import SystemClock
+from concerted.errors import Deadlock, Unreachable
 from concerted.ports.commands import Command
 from concerted.ports.holding import AcquireLease, Leases, ReleaseLease, RevokeLease
 from concerted.ports.meeting import ArriveAtSyncPoint, CreateSyncPoint, GetSyncPoint
 from concerted.ports.waits import PostedWait
-from concerted.stores.postgres import PostgresStore
 from concerted.values import AgentId
 
 WITHIN_S = 30.0  # for what must come; it comes within milliseconds
 
-Url = Callable[[], str]
-
-
-def _nothing(name: object) -> Any:
-    raise NotFound(f"there is no {name}")
+OnNodes = Callable[[int, Callable[[list[Coordinator]], Awaitable[None]]], None]
 
 
 class Nodes:
@@ -79,26 +72,6 @@ class Nodes:
         return again
 
 
-def on_nodes(url: str, count: int, scene: Callable[[Nodes], Awaitable[None]]) -> None:
-    async def main() -> None:
-        complaints: list[Any] = []
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-        async with AsyncExitStack() as stack, asyncio.timeout(WITHIN_S):
-            nodes = []
-            for number in range(count):
-                store = PostgresStore(url, durability="off")
-                await store.open()
-                world = World(
-                    store=store, clock=SystemClock(), strategies=_nothing, open_link=_nothing, node=f"node-{number}",
-                    threads=False,
-                )  # fmt: skip
-                nodes.append(await stack.enter_async_context(Coordinator(world)))
-            await scene(Nodes(nodes))
-        assert complaints == [], "an error that was nobody's"
-
-    asyncio.run(main())
-
-
 def take(agent: str, *names: str, wait_s: float = 0.0, **fields: Any) -> AcquireLease:
     return AcquireLease(agent=AgentId(agent), ticket=f"{agent} {names}", names=names, wait_s=wait_s, **fields)
 
@@ -111,8 +84,9 @@ async def held(n: Nodes, holder: str) -> str:
     return next(one.token for one in (await n.serve(0, Leases())).leases if one.holder == holder)
 
 
-def test_of_two_that_wait_for_each_others_leases_at_two_nodes_the_second_is_refused(postgres: Url) -> None:
-    async def scene(n: Nodes) -> None:
+def test_of_two_that_wait_for_each_others_leases_at_two_nodes_the_second_is_refused(on_nodes: OnNodes) -> None:
+    async def scene(nodes: list[Coordinator]) -> None:
+        n = Nodes(nodes)
         await n.serve(0, take("ann", "a"))
         await n.serve(1, take("bob", "b"))
         ann = n.give(0, take("ann", "b", wait_s=600))
@@ -129,11 +103,12 @@ def test_of_two_that_wait_for_each_others_leases_at_two_nodes_the_second_is_refu
         assert (await ann).granted
         await n.until_nobody_waits("ann", "bob")
 
-    on_nodes(postgres(), 2, scene)
+    on_nodes(2, scene)
 
 
-def test_of_two_that_close_a_cycle_in_the_same_instant_one_is_refused(postgres: Url) -> None:
-    async def scene(n: Nodes) -> None:
+def test_of_two_that_close_a_cycle_in_the_same_instant_one_is_refused(on_nodes: OnNodes) -> None:
+    async def scene(nodes: list[Coordinator]) -> None:
+        n = Nodes(nodes)
         for turn in range(3):
             await n.serve(0, take("ann", f"a{turn}"))
             await n.serve(1, take("bob", f"b{turn}"))
@@ -151,11 +126,12 @@ def test_of_two_that_close_a_cycle_in_the_same_instant_one_is_refused(postgres: 
             await n.serve(0, ReleaseLease(agent=AgentId(loser), token=token))
             assert (await other).granted
 
-    on_nodes(postgres(), 2, scene)
+    on_nodes(2, scene)
 
 
-def test_a_lease_and_a_sync_point_make_a_cycle_too_and_the_arrival_stays(postgres: Url) -> None:
-    async def scene(n: Nodes) -> None:
+def test_a_lease_and_a_sync_point_make_a_cycle_too_and_the_arrival_stays(on_nodes: OnNodes) -> None:
+    async def scene(nodes: list[Coordinator]) -> None:
+        n = Nodes(nodes)
         await n.serve(0, take("ann", "src/a.py"))
         await n.serve(0, CreateSyncPoint(id="p", participants=("ann", "bob")))
         bob = n.give(1, take("bob", "src/**", wait_s=600))
@@ -166,12 +142,13 @@ def test_a_lease_and_a_sync_point_make_a_cycle_too_and_the_arrival_stays(postgre
         await n.serve(0, ReleaseLease(agent=AgentId("ann"), token=await held(n, "ann")))
         assert (await bob).granted
 
-    on_nodes(postgres(), 2, scene)
+    on_nodes(2, scene)
 
 
 @pytest.mark.crash
-def test_a_cycle_over_three_nodes_is_told_to_the_last_one(postgres: Url) -> None:
-    async def scene(n: Nodes) -> None:
+def test_a_cycle_over_three_nodes_is_told_to_the_last_one(on_nodes: OnNodes) -> None:
+    async def scene(nodes: list[Coordinator]) -> None:
+        n = Nodes(nodes)
         names = ("ann", "bob", "cy")
         for number, name in enumerate(names):
             await n.serve(number, take(name, f"of-{name}"))
@@ -187,12 +164,13 @@ def test_a_cycle_over_three_nodes_is_told_to_the_last_one(postgres: Url) -> None
             one.cancel()
         await n.until_nobody_waits(*names)
 
-    on_nodes(postgres(), 3, scene)
+    on_nodes(3, scene)
 
 
 @pytest.mark.crash
-def test_a_cycle_within_one_of_several_nodes_is_told_as_well(postgres: Url) -> None:
-    async def scene(n: Nodes) -> None:
+def test_a_cycle_within_one_of_several_nodes_is_told_as_well(on_nodes: OnNodes) -> None:
+    async def scene(nodes: list[Coordinator]) -> None:
+        n = Nodes(nodes)
         await n.serve(0, take("ann", "a"))
         await n.serve(0, take("bob", "b"))
         ann = n.give(0, take("ann", "b", wait_s=600))
@@ -202,11 +180,12 @@ def test_a_cycle_within_one_of_several_nodes_is_told_as_well(postgres: Url) -> N
         assert not ann.done()
         ann.cancel()
 
-    on_nodes(postgres(), 2, scene)
+    on_nodes(2, scene)
 
 
-def test_a_node_that_is_stopped_makes_no_deadlock_and_the_lease_passes_on(postgres: Url) -> None:
-    async def scene(n: Nodes) -> None:
+def test_a_node_that_is_stopped_makes_no_deadlock_and_the_lease_passes_on(on_nodes: OnNodes) -> None:
+    async def scene(nodes: list[Coordinator]) -> None:
+        n = Nodes(nodes)
         await n.serve(0, take("ann", "a"))
         await n.serve(0, CreateSyncPoint(id="p", participants=("ann", "bob")))
         ann = n.give(0, arrive("ann"))
@@ -220,12 +199,13 @@ def test_a_node_that_is_stopped_makes_no_deadlock_and_the_lease_passes_on(postgr
         await n.serve(1, arrive("bob"))
         assert (await ann).status == "completed"
 
-    on_nodes(postgres(), 2, scene)
+    on_nodes(2, scene)
 
 
 @pytest.mark.crash
-def test_a_node_that_was_stopped_and_goes_on_is_heard(postgres: Url) -> None:
-    async def scene(n: Nodes) -> None:
+def test_a_node_that_was_stopped_and_goes_on_is_heard(on_nodes: OnNodes) -> None:
+    async def scene(nodes: list[Coordinator]) -> None:
+        n = Nodes(nodes)
         await n.serve(0, take("ann", "a"))
         await n.serve(1, take("bob", "b"))
         ann = n.give(0, take("ann", "b", wait_s=600))
@@ -238,12 +218,13 @@ def test_a_node_that_was_stopped_and_goes_on_is_heard(postgres: Url) -> None:
             await bob
         ann.cancel()
 
-    on_nodes(postgres(), 2, scene)
+    on_nodes(2, scene)
 
 
 @pytest.mark.crash
-def test_an_answer_that_comes_late_is_asked_for_again(postgres: Url, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scene(n: Nodes) -> None:
+def test_an_answer_that_comes_late_is_asked_for_again(on_nodes: OnNodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene(nodes: list[Coordinator]) -> None:
+        n = Nodes(nodes)
         await n.serve(0, take("ann", "a"))
         await n.serve(1, take("bob", "b"))
         ann = n.give(0, take("ann", "b", wait_s=600))
@@ -257,11 +238,12 @@ def test_an_answer_that_comes_late_is_asked_for_again(postgres: Url, monkeypatch
             await bob
         ann.cancel()
 
-    on_nodes(postgres(), 2, scene)
+    on_nodes(2, scene)
 
 
-def test_the_waits_of_a_dead_node_hold_nobody_up(postgres: Url) -> None:
-    async def scene(n: Nodes) -> None:
+def test_the_waits_of_a_dead_node_hold_nobody_up(on_nodes: OnNodes) -> None:
+    async def scene(nodes: list[Coordinator]) -> None:
+        n = Nodes(nodes)
         await n.serve(0, take("ann", "a"))
         await n.serve(1, take("bob", "b"))
         ann = n.give(0, take("ann", "b", wait_s=600))
@@ -274,12 +256,13 @@ def test_the_waits_of_a_dead_node_hold_nobody_up(postgres: Url) -> None:
         assert (await bob).granted
         ann.cancel()
 
-    on_nodes(postgres(), 2, scene)
+    on_nodes(2, scene)
 
 
 @pytest.mark.crash
-def test_waits_that_can_end_are_no_deadlock_wherever_they_are(postgres: Url) -> None:
-    async def scene(n: Nodes) -> None:
+def test_waits_that_can_end_are_no_deadlock_wherever_they_are(on_nodes: OnNodes) -> None:
+    async def scene(nodes: list[Coordinator]) -> None:
+        n = Nodes(nodes)
         await n.serve(0, take("ann", "a"))
         await n.serve(0, CreateSyncPoint(id="p", participants=("ann", "bob")))
         await n.serve(0, CreateSyncPoint(id="q", participants=("bob", "cy")))
@@ -299,11 +282,12 @@ def test_waits_that_can_end_are_no_deadlock_wherever_they_are(postgres: Url) -> 
         for one in waiting:
             one.cancel()
 
-    on_nodes(postgres(), 2, scene)
+    on_nodes(2, scene)
 
 
-def test_a_short_wait_is_posted_nowhere(postgres: Url, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scene(n: Nodes) -> None:
+def test_a_short_wait_is_posted_nowhere(on_nodes: OnNodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene(nodes: list[Coordinator]) -> None:
+        n = Nodes(nodes)
         touched: list[Any] = []
         for node in n.all:
             waits: Any = node.store.waits
@@ -318,13 +302,13 @@ def test_a_short_wait_is_posted_nowhere(postgres: Url, monkeypatch: pytest.Monke
 
     monkeypatch.setattr("concerted.engine.waits_of_nodes.SHORT_S", WITHIN_S)  # every one is short
 
-    on_nodes(postgres(), 2, scene)
+    on_nodes(2, scene)
 
 
 @pytest.mark.crash
 @pytest.mark.parametrize("is_ordered", [True, False])
 def test_whoever_takes_in_order_is_never_refused_and_others_get_on_by_being_refused(
-    postgres: Url, monkeypatch: pytest.MonkeyPatch, is_ordered: bool
+    on_nodes: OnNodes, monkeypatch: pytest.MonkeyPatch, is_ordered: bool
 ) -> None:
     """Six agents take two of four leases each, again and again, by any of three nodes; nobody's time ever runs out."""
     dice = random.Random(7)
@@ -346,19 +330,21 @@ def test_whoever_takes_in_order_is_never_refused_and_others_get_on_by_being_refu
             for token in tokens:
                 await n.serve(dice.randrange(3), ReleaseLease(agent=AgentId(agent), token=token))
 
-    async def scene(n: Nodes) -> None:
+    async def scene(nodes: list[Coordinator]) -> None:
+        n = Nodes(nodes)
         await asyncio.gather(*(live(n, f"agent-{number}") for number in range(6)))
 
     monkeypatch.setattr("concerted.engine.waits_of_nodes.SHORT_S", 0.002)
-    on_nodes(postgres(), 3, scene)
+    on_nodes(3, scene)
     assert bool(refused) is not is_ordered
 
 
 @pytest.mark.crash
 def test_a_node_goes_on_when_the_database_was_away_for_a_question(
-    postgres: Url, monkeypatch: pytest.MonkeyPatch
+    on_nodes: OnNodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def scene(n: Nodes) -> None:
+    async def scene(nodes: list[Coordinator]) -> None:
+        n = Nodes(nodes)
         monkeypatch.setattr("concerted.engine.waits_of_nodes.RETRY_S", 0.01)
         await n.serve(0, take("ann", "a"))
         await n.serve(1, take("bob", "b"))
@@ -385,4 +371,4 @@ def test_a_node_goes_on_when_the_database_was_away_for_a_question(
         assert sorted(failed) == ["ask", "of", "post", "withdraw"]
         ann.cancel()
 
-    on_nodes(postgres(), 2, scene)
+    on_nodes(2, scene)

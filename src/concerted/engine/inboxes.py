@@ -12,6 +12,7 @@ from concerted.board import inbox
 from concerted.engine.mail import Mail, mail_row, message_of
 from concerted.engine.permissions import Principal, acting_as
 from concerted.errors import Conflict, Invalid, NotFound
+from concerted.kinds import MAIL_STREAM
 from concerted.ports.mail import AcknowledgeMessages, FetchMessages, MailCommand, MessageView, Receipts, SendMessage
 from concerted.ports.mail import Sent as SentView
 from concerted.ports.primitive import Caller
@@ -26,6 +27,8 @@ __all__ = ["Inboxes"]
 MAX_WAIT_S = 600.0
 LIMIT_MAX = 10_000  # messages of one fetch
 FOR_EVER_S = 1e10
+NAMED_MAX = 5  # recipients named in an error
+TRIES = 3  # a message that could not be written is there
 
 
 class Inboxes:
@@ -34,7 +37,6 @@ class Inboxes:
     def __init__(self, coordinator: Coordinator, mail: Mail) -> None:
         self._of = coordinator
         self._mail = mail
-        self._sending: dict[str, asyncio.Future[None]] = {}  # messages with a request id that are being stored
 
     async def serve(self, command: MailCommand, principal: Principal) -> Any:
         """Serve one of the inbox's commands."""
@@ -51,22 +53,27 @@ class Inboxes:
     async def _send(self, command: SendMessage, caller: Caller) -> SentView:
         to = tuple(dict.fromkeys(command.to))
         if command.request_id is None:
-            return await self._store(self._mail.new_id(self._of.clock.now()), to, command, caller)
+            id = self._mail.new_id(self._of.clock.now())
+            if not await self._store(id, to, command, caller):
+                self._of.check()
+            return SentView(id=id, to=to)
         id = "r-" + digest(encode([caller.agent, command.request_id]))
-        while (first := self._sending.get(id)) is not None:  # the same call, given twice at once
-            await asyncio.wait([first])
-        self._sending[id] = self._of.loop.create_future()
-        try:
-            for agent in to:
-                known = await self._of.store.get(MessageRecord, agent, id)
-                if known is not None:
-                    _require_same(known, command)
-                    return SentView(id=id, to=to)
-            return await self._store(id, to, command, caller)
-        finally:
-            self._sending.pop(id).set_result(None)
+        # Its message is the first row of a stream of its own: of several that give it at once, also to several
+        # nodes, one writes that, and it is known for as long as the log.
+        stream = f"{MAIL_STREAM}.request:{id}"
+        for _ in range(TRIES):
+            for first in await self._of.store.stream(stream, limit=1):
+                _require_same(first.value(), to, command)
+                return SentView(id=id, to=to)
+            if await self._store(id, to, command, caller, stream):
+                return SentView(id=id, to=to)
+            self._of.check()
+        raise AssertionError(f"the message of {stream} is neither there nor can it be written")
 
-    async def _store(self, id: str, to: tuple[AgentId, ...], command: SendMessage, caller: Caller) -> SentView:
+    async def _store(
+        self, id: str, to: tuple[AgentId, ...], command: SendMessage, caller: Caller, stream: str | None = None
+    ) -> bool:
+        """Store a message; False: its stream, if it has one of its own, has one already."""
         _require_spans(acknowledge_within_s=command.acknowledge_within_s, expires_in_s=command.expires_in_s)
         now = self._of.clock.now()
         required = command.requires_acknowledgment or command.acknowledge_within_s is not None
@@ -86,11 +93,15 @@ class Inboxes:
         )
         for agent in to:
             inbox.require_room(agent, await self._size(agent), self._of.config.inbox.max_messages)
-        await self._mail.write([mail_row(event, now)])
+        row = mail_row(event, now)
+        if stream is None:
+            is_stored = await self._mail.write([row])
+        else:
+            is_stored = await self._mail.write([msgspec.structs.replace(row, stream=stream)], after={stream: 0})
         for agent in to:
-            if agent in self._mail.sizes:  # else it has been swept meanwhile
+            if is_stored and agent in self._mail.sizes:  # else it has been swept meanwhile
                 self._mail.sizes[agent] += 1
-        return SentView(id=id, to=to)
+        return is_stored
 
     async def _size(self, agent: str) -> int:
         """Return how many messages an inbox holds; counted once, and kept in mind."""
@@ -160,12 +171,14 @@ def _require_spans(**spans: float | None) -> None:
             raise Invalid(f"{name} is {span}; it is a length of time above 0, in seconds")
 
 
-def _require_same(known: MessageRecord, command: SendMessage) -> None:
+def _require_same(first: dict[str, Any], to: tuple[AgentId, ...], command: SendMessage) -> None:
     """See that a request id stands for the same message as before."""
-    if (known.type, known.content) != (command.type, encode(command.content)):
+    known = first["type"], encode(first["content"]), sorted(first["to"])
+    if known != (command.type, encode(command.content), sorted(to)):
         raise Conflict(
-            f"request id {command.request_id!r} stands for another message to {known.agent}; take a new one for this",
-            id=known.id,
+            f"request id {command.request_id!r} stands for another message to {', '.join(first['to'][:NAMED_MAX])}; "
+            "take a new one for this",
+            id=first["id"],
         )
 
 

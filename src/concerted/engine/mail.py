@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -198,10 +198,12 @@ class Mail:
         if rows:
             await self.write(rows)
 
-    async def write(self, rows: list[Row]) -> None:
-        """Write rows of the mail."""
-        await self._of.rounds.append(Write(rows=rows))
-        self.written(rows)
+    async def write(self, rows: list[Row], after: Mapping[str, int] | None = None) -> bool:
+        """Write rows of the mail; False: a stream has grown longer than it is in `after`, and nothing was written."""
+        is_written = await self._of.rounds.append(Write(rows=rows, after=after or {}))
+        if is_written:
+            self.written(rows)
+        return is_written
 
     async def pages(self, where: dict[str, Any] | None = None, until: tuple[str, float] | None = None) -> Any:
         """Go through messages."""
