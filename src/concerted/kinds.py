@@ -60,7 +60,7 @@ _FOLLOWING: Mapping[str, str] = {
     "task.ready": "Everything that task `ref` comes after is done.",
     "task.claimed": "The agent holds task `ref` under this epoch: epoch, attempt, lease_s.",
     "task.released": "The agent no longer holds task `ref`, which is not done: epoch, status, reason, attempts_left.",
-    "task.done": "Task `ref` is done, its result is accepted, once: epoch, result.",
+    "task.done": "Task `ref` is done, its result is accepted, once: epoch, result (neither if by a child run).",
     "task.failed": "Task `ref` has failed for good: reason.",
     "task.cancelled": "Task `ref` will not be done: reason.",
     "task.waiting": "Task `ref` waits for an agent that can do it: reason.",
@@ -77,6 +77,10 @@ _FOLLOWING: Mapping[str, str] = {
     "contract.settled": "The agent's contract about task `ref` has ended: contract, status, paid, penalties, balance.",
     "contract.not_understood": "The agent has said what could not come then; nothing has changed: about, reason.",
     "task.assigned": "The leader gives task `ref` to the agent: term.",
+    "clusters.formed": "Agents of the run form clusters: clusters (cluster -> how many), inertia, depth.",
+    "tasks.delegated": "Cluster `ref` does these tasks in a run of its own: tasks, strategy, agents (how many).",
+    "cluster.reported": "That run is over: done (how many), left (task -> why it is not done).",
+    "task.reassigned": "Task `ref` goes to another cluster, if by an agent, then by the head's choice: to, reason.",
 }
 
 _ELSEWHERE: Mapping[str, str] = {

@@ -165,7 +165,8 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a run is for: a text, the tasks if they are known, or the name of what finds them.
 
     decompose: `module:function` (objective -> list of tasks), called once through `run.do`.  folder: where
-    its module is looked for first, so that any process may call it.  sync: where its tasks meet.
+    its module is looked for first, so that any process may call it.  sync: where its tasks meet.  done: tasks
+    that were done before the run, with their results; its own may come after them.
     """
 
     description: str = ""
@@ -174,15 +175,17 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     decompose: str | None = None
     folder: str | None = None
     data: dict[str, Any] = {}
+    done: dict[TaskId, Any] = {}
 
 
 class TaskResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How one task ended.  attempts counts claims; epoch is that of the accepted one."""
+    """How one task ended.  attempts counts claims, failures those that failed; epoch is that of the accepted one."""
 
     id: TaskId
     status: TaskStatus
     agent: AgentId | None = None
     attempts: int = 0
+    failures: int = 0
     epoch: int = 0
     result: Any = None
     error: str | None = None

@@ -121,3 +121,11 @@ def test_what_is_taken_out_of_the_queue_can_be_put_in_again() -> None:
     assert (list(queue), TaskId("a") in queue) == ([], False)
     queue.add(TaskId("a"))
     assert TaskId("a") in queue
+
+
+def test_what_was_done_before_holds_nothing_up() -> None:
+    graph = Graph([task("b", "a"), task("c", "b", "a")], ids("a"))
+    assert graph.start() == ["b"]
+    assert graph.done(TaskId("b")) == ["c"]
+    with pytest.raises(Invalid, match="'c' comes after 'x', which nobody has named"):
+        Graph([task("c", "a", "x")], ids("a"))

@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from concerted.agent import Agent
 from concerted.errors import Invalid, NotAllowed, TimedOut
 from concerted.messages import Custom
 from concerted.strategies import choose
-from concerted.testing.strategy_exam import STRATEGY_CHECKS, Setting, check_strategy
+from concerted.testing.strategy_exam import STRATEGY_CHECKS, Setting, check_strategy, plain_setting
 from concerted.values import AgentId, Objective, Outcome, Task, TaskId
 
 REPLAY, DEATH, LOSSY, CANCEL, DEADLINE, WORLD, HASH = STRATEGY_CHECKS
@@ -67,6 +68,17 @@ def test_a_good_strategy_passes(check):
 def test_the_built_in_strategies_pass(name, check):
     """They are killed at every commit in tests/seeds."""
     check_strategy(choose.load(name), check)
+
+
+def in_clusters():
+    """The exam's own setting, in two clusters, each with an auction of its own."""
+    plain = plain_setting()
+    return replace(plain, options={"clusters": 2}, strategies={"auction": choose.load("auction")})
+
+
+@pytest.mark.parametrize("check", [REPLAY, CANCEL, DEADLINE, WORLD, pytest.param(HASH, marks=pytest.mark.seeds)])
+def test_the_hierarchy_passes(check):
+    check_strategy(choose.load("hierarchical"), check, setting=in_clusters)
 
 
 # Wrong ones

@@ -7,7 +7,7 @@ before or after it, and for every takeover that dies itself.
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -213,6 +213,7 @@ class Case:
     rows: int
     steps: tuple[Step, ...] = ()
     objective: Objective = PLAIN
+    options: dict[str, object] = field(default_factory=dict)
 
 
 HOUSE = Objective(
@@ -248,13 +249,14 @@ CASES += [
     Case("auction", "completed", 9, 50, objective=HOUSE),
     Case("contract_net", "completed", 16, 78, objective=HOUSE),
     Case("leader_follower", "completed", 15, 63, objective=HOUSE),
+    Case("hierarchical", "completed", 21, 91, objective=HOUSE, options={"clusters": 2}),
 ]
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.strategy)
 
 
 def scenario(case: Case) -> Scenario:
     return Scenario(
-        runs=(Submit(id=RUN, strategy=case.strategy, objective=case.objective),),
+        runs=(Submit(id=RUN, strategy=case.strategy, objective=case.objective, options=case.options),),
         agents=three_agents,
         strategies=lambda name: TABLE.get(name) or choose.load(name),
         steps=case.steps,

@@ -7,7 +7,7 @@ Each story is played by the simulator: the real coordinator, the real strategies
 import asyncio
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ class Story:
     deaths: tuple[tuple[str, float], ...] = ()
     kills: tuple[Kill, ...] = ()
     limits: tuple[tuple[str, float], ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
 
     def play(self, seed: int = 1, faults: Faults = CALM) -> Played:
         async def main() -> Played:
@@ -80,7 +81,9 @@ class Story:
     def _scenario(self) -> Scenario:
         budgets = dict(self.limits)
         tasks = tuple(msgspec.structs.replace(task, max_budget=budgets.get(task.id)) for task in PAGE)
-        submit = Submit(id=RunId(self.runs[0]), strategy=self.strategy, objective=Objective(tasks=tasks))
+        submit = Submit(
+            id=RunId(self.runs[0]), strategy=self.strategy, objective=Objective(tasks=tasks), options=self.options
+        )
         config = Coordination(manager=ManagerSettings(task_lease=30.0))
         return Scenario(runs=(submit,), agents=self.agents, strategies=strategy_named, config=config, steps=self.steps)
 
@@ -191,6 +194,14 @@ STORIES = {
         "A run has another run make the page.",
         strategy="issue",
         runs=("page", "page/1"),
+    ),
+    "hierarchy": Story(
+        "Two clusters; ann, who is one of them all by herself, dies at work, and the other does what she has not done.",
+        strategy="hierarchical",
+        runs=("page", "page/4"),
+        deaths=(("ann", 1.5),),
+        agents=lambda _: [*fleet(), worker("dee", 2.0, capabilities={"drawing": 0.8})],
+        options={"clusters": 2},
     ),
     "cancel_with_compensation": Story(
         "Somebody calls the run off while a room is booked; the booking is undone first.",

@@ -19,11 +19,11 @@ def test_every_built_in_strategy_can_be_loaded() -> None:
 def test_a_name_that_is_nearly_right_is_suggested() -> None:
     with pytest.raises(NotFound, match=r"there is no strategy 'auktion'; did you mean auction\?") as caught:
         choose.load("auktion")
-    assert caught.value.facts["known"] == ["auction", "auto", "contract_net", "leader_follower"]
+    assert caught.value.facts["known"] == ["auction", "auto", "contract_net", "hierarchical", "leader_follower"]
 
 
 def test_a_name_that_is_like_nothing_gets_the_whole_list() -> None:
-    with pytest.raises(NotFound, match="there are auction, auto, contract_net, leader_follower"):
+    with pytest.raises(NotFound, match="there are auction, auto, contract_net, hierarchical, leader_follower"):
         choose.load("zzz")
 
 
@@ -33,7 +33,7 @@ def test_installed_strategies_are_found_by_module_or_by_function(monkeypatch: py
         EntryPoint("other", "concerted.strategies.leader_follower:coordinate", choose.GROUP),
     ]
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points if group == choose.GROUP else [])
-    assert choose.names() == ["auction", "auto", "contract_net", "leader_follower", "mine", "other"]
+    assert choose.names() == ["auction", "auto", "contract_net", "hierarchical", "leader_follower", "mine", "other"]
     assert choose.load("mine") is choose.load("auction")
     assert choose.load("other") is choose.load("leader_follower")
 

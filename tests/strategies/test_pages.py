@@ -11,17 +11,24 @@ import pytest
 
 from concerted.config.plan import load_plan
 from concerted.config.settings import Strategies
+from concerted.messages import CheckProgress
 from concerted.strategies import choose
 from concerted.strategies.contract_book import ContractNetResult
 from concerted.strategies.leader_follower import LeaderResult
 from concerted.strategies.sales import AuctionResult
-from concerted.values import Objective
+from concerted.strategies.tree import HierarchyResult
+from concerted.values import Objective, Task, TaskId
 
 PAGES = {
     path.stem.replace("-", "_"): path.read_text("utf-8")
     for path in sorted((Path(__file__).parents[2] / "docs" / "strategies").glob("*.md"))
 }
-RESULTS = {"auction": AuctionResult, "contract_net": ContractNetResult, "leader_follower": LeaderResult}
+RESULTS = {
+    "auction": AuctionResult,
+    "contract_net": ContractNetResult,
+    "hierarchical": HierarchyResult,
+    "leader_follower": LeaderResult,
+}
 OPTIONS = {"scores", "manager", "records", "level"}  # of a strategy, that are no settings
 
 PENALTIES = ("late_penalty", "failure_penalty", "decommitment_penalty", "penalty_cap", "max_levels")
@@ -115,6 +122,14 @@ def test_the_editor_leads_as_its_page_says(play: Any) -> None:
         assert view.result["leader"] == "editor"
 
     play(act)
+
+
+def test_the_head_reassigns_as_its_page_says() -> None:
+    reassign = space("hierarchical")["reassign"]
+    asked = CheckProgress(
+        term=1, ready=(Task(id=TaskId("a")),), loads={"ann": 3, "cy": 1}, free={"ann": 1, "cy": 2}, capabilities={}
+    )  # fmt: skip
+    assert reassign(asked) == {"a": "cy"}
 
 
 def test_the_rule_of_auto_is_the_one_that_is_written_down() -> None:

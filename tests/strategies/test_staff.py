@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from concerted.errors import TimedOut
 from concerted.strategies.staff import Staff
 from concerted.values import AgentId, Profile
 
@@ -21,7 +22,7 @@ class Scene(SimpleNamespace):
 @pytest.fixture
 def scene() -> Any:
     agents = {ANN: Profile(id=ANN, capacity=2), BOB: Profile(id=BOB)}
-    return Scene(agents=agents, time=100.0)
+    return Scene(agents=agents, time=100.0, options={}, id="r")
 
 
 def test_who_has_room_is_free_for_so_many(scene: Any) -> None:
@@ -63,3 +64,27 @@ def test_the_load_is_what_was_given_or_what_the_agent_says_whichever_is_more(sce
     staff = Staff(scene)
     staff.take(ANN)
     assert (staff.load(ANN), staff.load(ANN, 2.0), staff.load(ANN, 9.0), staff.load(CY)) == (0.5, 1.0, 1.0, 1.0)
+
+
+def test_somebody_to_come_back_is_waited_for_as_long_as_the_option_says(scene: Any) -> None:
+    scene.options = {"desertion_timeout": 8.0}
+    staff = Staff(scene)
+    assert staff.deserted_until() is None
+    scene.agents, scene.time = {}, 103.0
+    staff.look()
+    assert staff.deserted_until() == 111.0
+    scene.time = 110.9
+    staff.look()
+    staff.check_deserted()
+    scene.time = 111.0
+    with pytest.raises(TimedOut, match="all its agents have been gone for 8 s"):
+        staff.check_deserted()
+
+
+def test_without_the_option_it_is_waited_for_without_end(scene: Any) -> None:
+    scene.agents = {}
+    staff = Staff(scene)
+    scene.time = 1e9
+    staff.look()
+    assert staff.deserted_until() is None
+    staff.check_deserted()

@@ -8,7 +8,7 @@ import pytest
 from concerted.errors import Invalid
 from concerted.strategies import choose
 from concerted.strategies.tasks import open_workshop
-from concerted.values import AgentId, TaskId
+from concerted.values import AgentId, Objective, TaskId
 
 
 @pytest.fixture
@@ -169,3 +169,59 @@ def test_tasks_that_make_no_graph_are_refused(rehearse: Any, task: Any) -> None:
         assert (await stage.run("mine", [])).result == "refused"
 
     rehearse(act, body)
+
+
+def test_tasks_come_after_what_was_done_before_the_run_and_get_its_results(rehearse: Any, task: Any) -> None:
+    async def act(stage: Any) -> None:
+        seen: dict[str, Any] = {}
+
+        async def do(task: Any, work: Any) -> str:
+            seen[task.id] = dict(work.results)
+            return "done"
+
+        await stage.agent("ann", do)
+        objective = Objective(tasks=(task("b", "a"), task("c", "b", "a")), done={TaskId("a"): 7})
+        view = await stage.run("mine", objective)
+        assert view.success
+        assert seen == {"b": {"a": 7}, "c": {"a": 7, "b": "done"}}
+
+    rehearse(act, first_come)
+
+
+def test_a_run_whose_agents_are_all_gone_waits_as_long_as_it_was_told_to(play: Any, task: Any) -> None:
+    for strategy in ("auction", "leader_follower"):
+
+        async def act(stage: Any, strategy: str = strategy) -> None:
+            ann = await stage.agent("ann")
+            await stage.submit(strategy, [task("a"), task("b", "a"), task("c", "b")], desertion_timeout=8.0)
+            await asyncio.sleep(1.5)
+            ann.lose()
+            view = await stage.end()
+            assert view.status == "timed_out"
+            assert [one.status for one in view.tasks] == ["done", "cancelled", "cancelled"]
+            assert 9.0 < stage.seconds < 25.0
+
+        play(act)
+
+
+def test_a_run_goes_on_when_somebody_comes_back_in_time(play: Any, task: Any) -> None:
+    async def act(stage: Any) -> None:
+        ann = await stage.agent("ann")
+        await stage.submit("auction", [task("a"), task("b", "a")], desertion_timeout=8.0)
+        await asyncio.sleep(1.5)
+        ann.lose()
+        await asyncio.sleep(5.0)
+        await stage.agent("ann")
+        assert (await stage.end()).success
+
+    play(act)
+
+
+def test_a_timeout_that_is_no_number_is_refused(play: Any, task: Any) -> None:
+    async def act(stage: Any) -> None:
+        await stage.agent("ann")
+        view = await stage.run("auction", [task("a")], desertion_timeout="soon")
+        assert view.status == "failed"
+        assert "the option desertion_timeout of the run must be a number of seconds" in view.reason
+
+    play(act)

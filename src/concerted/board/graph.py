@@ -7,7 +7,7 @@ the same endings, so they always come to the same.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from concerted.config.graph import find_cycles
 from concerted.errors import Invalid
@@ -19,20 +19,21 @@ __all__ = ["Graph", "ReadyQueue"]
 class Graph:
     """Tasks and what they come after.  urgent_first: all, by priority, then earliest deadline, then id."""
 
-    def __init__(self, tasks: Sequence[Task]) -> None:
-        """Read the graph; O(tasks log tasks + edges).
+    def __init__(self, tasks: Sequence[Task], before: Collection[TaskId] = ()) -> None:
+        """Read the graph; O(tasks log tasks + edges).  before: tasks that were done before and are none of these.
 
         Raises:
             Invalid: an id twice, an unknown id in `after`, a cycle; the message names all of them.
         """
-        self._check(tasks)
+        self._check(tasks, before)
         urgent_first = sorted(tasks, key=_urgency)
         self.urgent_first = [task.id for task in urgent_first]
-        self._missing = {task.id: len(set(task.after)) for task in urgent_first}
+        self._missing = {task.id: len(set(task.after).difference(before)) for task in urgent_first}
         self._dependents: dict[TaskId, list[TaskId]] = {task.id: [] for task in urgent_first}
         for task in urgent_first:
-            for before in dict.fromkeys(task.after):
-                self._dependents[before].append(task.id)
+            for other in dict.fromkeys(task.after):
+                if other not in before:
+                    self._dependents[other].append(task.id)
         self._over: set[TaskId] = set()
 
     @property
@@ -79,7 +80,7 @@ class Graph:
         return doomed
 
     @staticmethod
-    def _check(tasks: Sequence[Task]) -> None:
+    def _check(tasks: Sequence[Task], before: Collection[TaskId]) -> None:
         problems: list[str] = []
         known: set[TaskId] = set()
         for task in tasks:
@@ -87,12 +88,12 @@ class Graph:
                 problems.append(f"there are two tasks {task.id!r}; ids are unique")
             known.add(task.id)
         for task in tasks:
-            unknown = [repr(before) for before in task.after if before not in known]
+            unknown = [repr(other) for other in task.after if other not in known and other not in before]
             if unknown:
                 problems.append(f"task {task.id!r} comes after {', '.join(unknown)}, which nobody has named")
         problems += [
             f"tasks wait for each other in a circle: {' -> '.join([*cycle, cycle[0]])}"
-            for cycle in find_cycles({task.id: task.after for task in tasks})
+            for cycle in find_cycles({task.id: [other for other in task.after if other in known] for task in tasks})
         ]
         if problems:
             raise Invalid("; ".join(problems), problems=problems)

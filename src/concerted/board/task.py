@@ -201,6 +201,7 @@ def result_of(state: TaskState) -> TaskResult:
         status=state.status,
         agent=None if state.status in ("pending", "ready") else state.agent,
         attempts=state.epoch,
+        failures=state.failures,
         epoch=state.epoch if state.status == "done" else 0,
         result=state.result,
         error=None if state.status == "done" else state.reason,

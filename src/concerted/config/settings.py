@@ -28,6 +28,7 @@ __all__ = [
     "ContractNet",
     "Coordination",
     "Criteria",
+    "Hierarchical",
     "Inbox",
     "LeaderFollower",
     "ManagerSettings",
@@ -200,6 +201,30 @@ class ContractNet(msgspec.Struct, frozen=True, kw_only=True):
     evaluation_criteria: Criteria = Criteria()
 
 
+class Hierarchical(msgspec.Struct, frozen=True, kw_only=True):
+    """Strategy hierarchical: agents in clusters, each with a strategy of its own, under leaders."""
+
+    max_levels: Annotated[int, _key("levels", "Levels of coordination, that inside clusters included", ge=1)] = 3
+    clusters: Annotated[int, _key("clusters", "How many clusters; 0: the root of the number of agents", ge=0)] = 0
+    balance: Annotated[
+        Literal["none", "max", "exact"],
+        _key("", "The sizes of clusters: as they come, at most a quarter above the mean, or all alike"),
+    ] = "max"
+    cluster_strategy: Annotated[
+        str, _key("strategy", "The strategy inside clusters; auto: by the rule on the page of the strategy")
+    ] = "auto"
+    split_above: Annotated[
+        int, _key("agents", "Clusters of more agents are split again, if there is a level left", ge=1)
+    ] = 128
+    leader_timeout: Annotated[Duration, _key("duration", "How long a leader may take to answer")] = 10.0
+    reassignments: Annotated[
+        int, _key("times", "How often a task that a cluster could not do is given to another one", ge=0)
+    ] = 2
+    desertion_timeout: Annotated[
+        Duration, _key("duration", "How long a cluster of which every agent is gone is waited for")
+    ] = 15.0
+
+
 class Strategies(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of each strategy."""
 
@@ -207,6 +232,7 @@ class Strategies(msgspec.Struct, frozen=True, kw_only=True):
     consensus: Consensus = Consensus()
     auction: Auction = Auction()
     contract_net: ContractNet = ContractNet()
+    hierarchical: Hierarchical = Hierarchical()
 
 
 class Synchronization(msgspec.Struct, frozen=True, kw_only=True):

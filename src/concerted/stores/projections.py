@@ -106,7 +106,7 @@ class _TaskClaimed(Data, frozen=True):
 
 
 class _TaskDone(Data, frozen=True):
-    epoch: Count
+    epoch: Count = 0
     result: msgspec.Raw = msgspec.Raw(b"null")
 
 

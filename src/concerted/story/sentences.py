@@ -80,7 +80,7 @@ def _domain_words(kind: str, agent: str, ref: str, value: dict[str, Any]) -> str
         case "task.assigned":
             return f"the leader gave {ref} to {agent}"
         case "task.done":
-            return f"{agent} did {ref}; accepted under claim {value.get('epoch')}"
+            return f"{agent} did {ref}" + (f"; accepted under claim {value['epoch']}" if "epoch" in value else "")
         case "task.failed" | "task.cancelled" | "task.waiting":
             return f"task {ref} {kind.removeprefix('task.')}: {value.get('reason', '')}"
         case "manager.selected":
@@ -101,9 +101,19 @@ def _domain_words(kind: str, agent: str, ref: str, value: dict[str, Any]) -> str
         case "contract.not_understood":
             return f"not understood, about {value['about']}: {value['reason']}"
         case "leader.elected":
-            return f"{agent} leads in term {value['term']}"
+            return f"{agent} leads{'' if ref == '?' else f' cluster {ref}'} in term {value['term']}"
         case "leader.lost":
             return f"the leader {agent} was lost: {value.get('reason', '')}"
+        case "clusters.formed":
+            return f"clusters: {some([f'{cluster} of {count}' for cluster, count in value['clusters'].items()])}"
+        case "tasks.delegated":
+            return f"cluster {ref} does {some(value['tasks'])} ({value['strategy']}, {value['agents']} agents)"
+        case "cluster.reported":
+            left = [f"{task}: {why}" for task, why in value["left"].items()]
+            return f"cluster {ref} did {value['done']}" + (f"; left {some(left)}" if left else "")
+        case "task.reassigned":
+            by = "" if agent == "?" else f", as {agent} says"
+            return f"task {ref} goes to cluster {value['to']}{by}: {value['reason']}"
         case _ if kind in ENDINGS:
             told = value.get("error") or value.get("reason")
             return f"run {ENDINGS[kind].replace('_', ' ')}" + (f": {told}" if told else "")

@@ -29,6 +29,7 @@ GROUP = "concerted.strategies"  # the entry points' group: name = "module" or "m
 BUILT_IN: Mapping[str, str] = {
     "auction": "concerted.strategies.auction",
     "contract_net": "concerted.strategies.contract_net",
+    "hierarchical": "concerted.strategies.hierarchical",
     "leader_follower": "concerted.strategies.leader_follower",
 }
 

@@ -111,7 +111,7 @@ class Crew:
             Invalid: these tasks make no graph.
         """
         tasks = await find_tasks(self.run)
-        Graph(tasks)
+        Graph(tasks, self.run.objective.done)
         return msgspec.structs.replace(self.run.objective, tasks=tasks, decompose=None)
 
     # election

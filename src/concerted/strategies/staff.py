@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
+import msgspec
+
+from concerted.errors import Invalid, TimedOut
 from concerted.run import Run
 from concerted.values import AgentId, Instant
 
@@ -17,6 +21,8 @@ class Staff:
         self._run = run
         self._resting: dict[AgentId, Instant] = {}
         self.held: dict[AgentId, int] = {}
+        self._patience_s = _seconds(run.options, "desertion_timeout")
+        self._deserted_at = None if run.agents else run.now()
 
     def free(self, agents: Iterable[AgentId]) -> dict[AgentId, int]:
         """Return how many more tasks each agent may be given; those without room, or resting, are left out."""
@@ -49,7 +55,41 @@ class Staff:
         """Let an agent rest no more."""
         self._resting.pop(agent, None)
 
+    def look(self) -> None:
+        """See whether anybody is here at all."""
+        if self._run.agents:
+            self._deserted_at = None
+        elif self._deserted_at is None:
+            self._deserted_at = self._run.now()
+
+    def deserted_until(self) -> Instant | None:
+        """Return how long somebody to come back is waited for; None: somebody is here, or without end.
+
+        The option `desertion_timeout` says how long, so that others may do what is left.
+        """
+        if self._deserted_at is None or self._patience_s is None:
+            return None
+        return self._deserted_at + self._patience_s
+
+    def check_deserted(self) -> None:
+        """See that somebody may still come back.
+
+        Raises:
+            TimedOut: all agents have been gone for the `desertion_timeout`.
+        """
+        until = self.deserted_until()
+        if until is not None and self._run.now() >= until:
+            run = self._run.id
+            raise TimedOut(f"run {run}: all its agents have been gone for {self._patience_s:g} s", run=run)
+
     def next_up(self) -> Instant | None:
         """Return when the next of those who rest has rested enough, None if nobody rests."""
         now = self._run.now()
         return min((until for until in self._resting.values() if until > now), default=None)
+
+
+def _seconds(options: Mapping[str, Any], name: str) -> float | None:
+    try:
+        return msgspec.convert(options.get(name), float | None)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"the option {name} of the run must be a number of seconds: {error}") from error

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+from collections import ChainMap
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import islice
@@ -86,6 +87,7 @@ class Workshop:
         self._graph = Graph(())
         self.open = ReadyQueue(self._graph)
         self._results: dict[TaskId, Any] = {}
+        self._before, self._known = run.objective.done, ChainMap(self._results, run.objective.done)
         self._workers: dict[TaskId, asyncio.Future[None]] = {}
         self._due: list[tuple[Instant, TaskId]] = []
         self.changes = 0
@@ -102,11 +104,9 @@ class Workshop:
         Raises:
             Invalid: ids twice, unknown or in a cycle.
         """
-        self._graph = Graph(tasks)
+        self._graph = Graph(tasks, self._before)
         self.open = ReadyQueue(self._graph)
-        self.states = {
-            task.id: TaskState(task, "pending" if task.after or task.waits_for else "ready") for task in tasks
-        }
+        self.states = {task.id: _begun(task, self._before) for task in tasks}
         self._due = [(self._started_at + task.deadline_s, task.id) for task in tasks if task.deadline_s is not None]
         heapq.heapify(self._due)
         self.run.record("tasks.added", tasks=list(tasks))
@@ -148,6 +148,7 @@ class Workshop:
         """Take note of agents that come, change and go."""
         async for change in self.run.watch():
             self.staff.wake(change.agent)
+            self.staff.look()
             self._tell()
 
     # what the strategy decides
@@ -179,6 +180,7 @@ class Workshop:
         It also ends, with False, at a task's deadline and when somebody has rested enough.
 
         Raises:
+            TimedOut: the run has the option `desertion_timeout`, and all its agents have been gone for so long.
             Whatever has gone wrong, by our own fault, in the work on a task.
         """
         if self.changes == seen:
@@ -187,6 +189,7 @@ class Workshop:
                 async with asyncio.timeout_at(self._look_again_at(within)):
                     await self._changed.wait()
             except TimeoutError:
+                self.staff.check_deserted()
                 return False
         if self._fault is not None:
             raise self._fault
@@ -223,7 +226,7 @@ class Workshop:
         self, task: TaskId, agent: AgentId, within_s: float | None = None, more: Mapping[str, Any] | None = None
     ) -> Reply:  # fmt: skip
         state = self.states[task]
-        results: dict[str, Any] = {**(more or {}), **{before: self._results[before] for before in state.task.after}}
+        results: dict[str, Any] = {**(more or {}), **{before: self._known[before] for before in state.task.after}}
         left = [limit for limit in (self._left_s(task), within_s) if limit is not None]
         self._decide(task, Claim(agent, float(self.run.config.manager.task_lease)))
         return await self.run.execute(state.task, agent, deadline=min(left, default=None), results=results)
@@ -260,7 +263,7 @@ class Workshop:
 
     def _free(self, task: TaskId) -> None:
         """Let a task begin that nothing holds up any more."""
-        if not self._meetings.hold_up(task) and all(before in self._results for before in self.states[task].task.after):
+        if all(one in self._known for one in self.states[task].task.after) and not self._meetings.hold_up(task):
             self._decide(task, MakeReady())
             self.open.add(task)
 
@@ -314,10 +317,13 @@ class Workshop:
         instants = [] if within is None else [self.run.now() + within]
         if self._due:
             instants.append(self._due[0][0])
-        rested_at = self.staff.next_up() if len(self.open) else None
-        if rested_at is not None:
-            instants.append(rested_at)
-        return min(instants, default=None)
+        others = [self.staff.deserted_until(), self.staff.next_up() if len(self.open) else None]
+        return min([*instants, *(each for each in others if each is not None)], default=None)
+
+
+def _begun(task: Task, before: Mapping[TaskId, Any]) -> TaskState:
+    """Return a task's first state; what was done before the run does not hold it up."""
+    return TaskState(task, "pending" if task.waits_for or set(task.after).difference(before) else "ready")
 
 
 def _next(staff: Staff, declined: set[AgentId], then: list[AgentId]) -> AgentId | None:
