@@ -1,4 +1,4 @@
-"""One call for proposals about one task: who is asked, what comes of it round after round, and who is bound by what.
+"""One call for proposals of `contract_net` about one task: who is asked, what comes of it, and who is bound by what.
 
     cfp --until all have answered, or reply-by--> judged --nothing to offer in return--> decided
     judged --counter-offer, at most `negotiation_rounds`--> revised cfp to those who have proposed --> judged
