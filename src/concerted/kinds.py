@@ -66,6 +66,7 @@ _FOLLOWING: Mapping[str, str] = {
     "task.waiting": "Task `ref` waits for an agent that can do it: reason.",
     "auction.announced": "Bids are asked for: tasks, bidders, closes_at.",
     "auction.closed": "Bidding is over: bids (agent -> its bids), awards (task -> agent), unsold (task -> reason).",
+    "ballot.refused": "An agent's answer to JUDGE in decision `ref` is no ballot: reason.",
     "leader.elected": "An agent leads from now on: term, score, scores (agent -> score).",
     "leader.lost": "The leader is gone: term, reason.",
     "manager.selected": "The agent manages from now on: scores (agent -> score), none if it was named.",

@@ -36,6 +36,8 @@ __all__ = [
     "FollowLeader",
     "GetCapabilities",
     "GetStatus",
+    "Judge",
+    "Judgement",
     "NotUnderstood",
     "PenaltyClauses",
     "Proposal",
@@ -288,6 +290,21 @@ class NotUnderstood(Request, frozen=True):
     reason: str
 
 
+class Judge(Request, frozen=True):
+    """What do you think of this proposal?  Answer: Judgement, or its choice alone; there is no default.
+
+    rule: in words.  opening_digest: what a signature covers, besides the ballot.
+    """
+
+    decision: str
+    question: str
+    proposal: Any = None
+    options: tuple[str, ...] = ()
+    rule: str = ""
+    opening_digest: str = ""
+    closes_at: Instant | None = None
+
+
 class Custom(Request, frozen=True):
     """A request of the user's own: `name` is its type on the wire."""
 
@@ -312,6 +329,14 @@ class Bids(msgspec.Struct, frozen=True, kw_only=True):
     reliability: float = 1.0
     load: float = 0.0
     reason: str = ""
+
+
+class Judgement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An agent's answer to JUDGE.  choice: one of the options, `reject` or `abstain`."""
+
+    choice: str
+    reason: str = ""
+    signature: str | None = None
 
 
 class Envelope(msgspec.Struct, kw_only=True, omit_defaults=True):

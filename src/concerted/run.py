@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -21,6 +21,8 @@ from concerted.messages import Reply, Request
 from concerted.values import AgentId, Instant, Objective, Outcome, Profile, RunId, Task
 
 if TYPE_CHECKING:
+    from concerted.consensus.decision import DecisionResult
+    from concerted.consensus.rule import Rule
     from concerted.sync.barrier import BarrierResult
     from concerted.sync.predicate import Condition
     from concerted.sync.sync_point import SyncResult
@@ -174,6 +176,20 @@ class Run(Protocol):
         """Arrive at a barrier, by default under the run's id, and return its verdict, the same for everyone.
 
         parties: makes the barrier, for so many or for those named, if there is none.
+        """
+
+    async def decide(
+        self, question: str, voters: Iterable[str] | Mapping[str, int], *,
+        rule: str | Rule | Mapping[str, Any] = "majority", within_s: float | None = None, **terms: Any,
+    ) -> DecisionResult:  # fmt: skip
+        """Put a question to voters and return what they decide, with its certificate.
+
+        Those of them who are agents of this run are asked to judge (`Judge`), and what they answer is their ballot;
+        the others vote by themselves.  within_s: how long they have, from now; by default `manager.command_timeout`.
+        terms: id, proposal, options, keys, algorithm.
+
+        Raises:
+            Invalid: as the message says.  Conflict: there is another one of this id.
         """
 
     def version(self, name: str, newest: int) -> int:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from concerted.client.deciding import weights_of
 from concerted.consensus.certificate import verify
 from concerted.consensus.signatures import new_key, public_key
 from concerted.errors import Conflict, Invalid
@@ -62,12 +61,3 @@ def test_a_ballot_is_signed_with_the_voters_key(tmp_path: Path) -> None:
             assert verify(told.certificate).signed == ("ann",)
 
     asyncio.run(main())
-
-
-def test_voters_have_weight_one_unless_it_is_given() -> None:
-    assert weights_of(["ann", "bob"]) == {"ann": 1, "bob": 1}
-    assert weights_of({"ann": 3}) == {"ann": 3}
-    with pytest.raises(Invalid, match="ann is named twice"):
-        weights_of(["ann", "bob", "ann"])
-    with pytest.raises(Invalid, match="one text"):
-        weights_of("ann")

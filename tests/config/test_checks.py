@@ -285,3 +285,22 @@ def test_a_plan_too_large_to_compare_everything_is_loaded_without_those_warnings
     tasks = "- {id: t, capabilities: {x: 1}}\n- {id: u, capabilities: {y: 1}, payload: {k: 1}}"
     found = plan(agents="- {id: a, run: 'a {payload.k}', capabilities: {x: 1, y: 1}}\n- {id: b, run: b}", tasks=tasks)
     assert found.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("rest", "problems"),
+    [
+        ("strategy: consensus", 1),
+        ("strategy: {name: consensus, question: ship it?}", 0),
+        ("strategy: consensus\nobjective: {description: ship it?}", 0),
+    ],
+)
+def test_a_strategy_that_asks_needs_a_question_and_no_tasks(rest: str, problems: int) -> None:
+    text = f"plan: p\nagents: [{{id: ann, run: echo}}]\n{rest}\n"
+    if not problems:
+        assert load_plan(text, "f", strategies=("consensus",)).strategy == "consensus"
+        return
+    with pytest.raises(Invalid) as caught:
+        load_plan(text, "f", strategies=("consensus",))
+    (told,) = caught.value.facts["problems"]
+    assert "there is nothing to decide: give the strategy a `question`" in told

@@ -6,6 +6,7 @@ import pytest
 from concerted.consensus.ballots import (
     Ballot,
     Opening,
+    electorate_of,
     opening_digest,
     problems_of,
     proposal_digest,
@@ -92,3 +93,12 @@ def test_digests_name_the_content() -> None:
     assert proposal_digest(OPENING) != proposal_digest(opening(question="ship it now?"))
     assert opening_digest(OPENING) == opening_digest(opening(electorate={BOB: 2, ANN: 1}))
     assert opening_digest(OPENING) != opening_digest(opening(electorate={ANN: 1, BOB: 1}))
+
+
+def test_voters_have_weight_one_unless_it_is_given() -> None:
+    assert electorate_of(["ann", "bob"]) == {"ann": 1, "bob": 1}
+    assert electorate_of({"ann": 3}) == {"ann": 3}
+    with pytest.raises(Invalid, match="ann is named twice"):
+        electorate_of(["bob", "ann", "ann"])
+    with pytest.raises(Invalid, match="one text"):
+        electorate_of("ann")

@@ -61,6 +61,39 @@ def test_the_owner_is_killed_between_the_ballots_and_every_ballot_counts(shell: 
     assert shell.run(*ASK).returncode == 0, "the same line again has the same outcome"
 
 
+def test_a_plan_puts_a_question_to_its_agents_and_a_person(shell: Any) -> None:
+    shell.write(
+        "voters.py",
+        """
+from concerted import Agent
+from concerted.messages import Judge
+
+ann, bob = Agent("ann"), Agent("bob")
+for agent in (ann, bob):
+    agent.on(Judge)(lambda request: {"choice": "accept", "reason": f"read: {request.question}"})
+""",
+    )
+    shell.write(
+        "plan.yaml",
+        """
+plan: release
+agents: [{id: ann, python: "voters:ann"}, {id: bob, python: "voters:bob"}]
+strategy: {name: consensus, question: ship it?, electorate: [ann, bob, cy], rule: all, deadline: 50s, id: ship}
+""",
+    )
+    running = shell.start("run", "plan.yaml", "--json")
+    while len(shell.run("events", "--kind", "decision.ballot_cast", "--json").stdout.splitlines()) < 2:
+        pass
+
+    voted = shell.run("vote", "ship", "reject", "--as", "cy", "--reason", "not today")
+    code, out, _ = shell.end(running)
+
+    assert voted.returncode == 0, voted.stderr
+    view = json.loads(out)
+    assert (code, view["status"], view["result"]["outcome"]) == (1, "failed", "rejected")
+    assert (view["result"]["approved_by"], view["result"]["rejected_by"]) == (["ann", "bob"], ["cy"])
+
+
 def test_a_deadline_that_comes_while_nothing_runs_ends_it_all_the_same(shell: Any) -> None:
     shell.run(*ASK, "--deadline", "5s", "--no-wait")
     shell.run("vote", "d", "accept", "--as", "ann")

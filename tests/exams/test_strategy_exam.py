@@ -11,12 +11,40 @@ import pytest
 
 from concerted.agent import Agent
 from concerted.errors import Invalid, NotAllowed, TimedOut
-from concerted.messages import Custom
+from concerted.messages import Custom, Judge
 from concerted.strategies import choose
 from concerted.testing.strategy_exam import STRATEGY_CHECKS, Setting, check_strategy, plain_setting
 from concerted.values import AgentId, Objective, Outcome, Task, TaskId
 
 REPLAY, DEATH, LOSSY, CANCEL, DEADLINE, WORLD, HASH = STRATEGY_CHECKS
+
+
+# One that asks for judgements
+
+
+def judging():
+    return Setting(objective=Objective(description="ship it?"), agents=judges, options={"rule": "all"}, matters=verdict)
+
+
+def judges(seed):
+    agents = []
+    for name in ("ann", "bob", "cy", "dee", "eve"):
+        agent = Agent(AgentId(name))
+        agent.on(Judge)(lambda request: {"choice": "accept", "reason": request.question})
+        agent.task()(work)
+        agents.append(agent)
+    return agents
+
+
+def verdict(outcome):
+    """Return all but the certificate and the order of the ballots, which tell when each has voted."""
+    result = outcome.get("result") or {}
+    return {**outcome, "result": [result.get("outcome"), result.get("cause"), sorted(result.get("approved_by", []))]}
+
+
+@pytest.mark.parametrize("check", [REPLAY, DEATH, LOSSY, CANCEL, DEADLINE, WORLD])
+def test_consensus_passes_with_agents_that_judge(check):
+    check_strategy(choose.load("consensus"), check, setting=judging)
 
 
 # A small good one

@@ -13,6 +13,7 @@ from concerted.config.plan import load_plan
 from concerted.config.settings import Strategies
 from concerted.messages import CheckProgress
 from concerted.strategies import choose
+from concerted.strategies.consensus import ConsensusResult
 from concerted.strategies.contract_book import ContractNetResult
 from concerted.strategies.leader_follower import LeaderResult
 from concerted.strategies.sales import AuctionResult
@@ -25,6 +26,7 @@ PAGES = {
 }
 RESULTS = {
     "auction": AuctionResult,
+    "consensus": ConsensusResult,
     "contract_net": ContractNetResult,
     "hierarchical": HierarchyResult,
     "leader_follower": LeaderResult,

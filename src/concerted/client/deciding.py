@@ -7,7 +7,8 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from concerted.client.handle import Giver, Handle, as_agents
+from concerted.client.handle import Giver, Handle
+from concerted.consensus.ballots import electorate_of
 from concerted.consensus.decision import DecisionResult
 from concerted.consensus.rule import Rule, rule_of
 from concerted.consensus.signatures import ballot_bytes, sign
@@ -15,7 +16,7 @@ from concerted.errors import Conflict, Invalid
 from concerted.ports import decisions
 from concerted.values import AgentId
 
-__all__ = ["Decision", "decide", "weights_of"]
+__all__ = ["Decision", "decide"]
 
 CLOCKS_S = 1.0  # how far a deadline from now may be from the same one by the coordinator's clock
 
@@ -42,7 +43,7 @@ class Decision(Handle):
             id=self.id,
             agent=_agent(agent),
             question=question,
-            electorate=weights_of(voters),
+            electorate=electorate_of(voters),
             rule=rule_of(rule),
             **facts,
         )
@@ -106,22 +107,6 @@ async def decide(
     if timeout_s is None and told.deadline_at is not None:
         timeout_s = max(0.0, told.deadline_at - time.time()) + CLOCKS_S
     return await decision.wait(agent=terms.get("agent"), timeout_s=timeout_s)
-
-
-def weights_of(voters: Iterable[str] | Mapping[str, int]) -> dict[AgentId, int]:
-    """Return each voter's weight, 1 unless it is given.
-
-    Raises:
-        Invalid: somebody is named twice, or it is one text.
-    """
-    if isinstance(voters, Mapping):
-        return {AgentId(voter): weight for voter, weight in voters.items()}
-    names = as_agents(voters)
-    electorate = dict.fromkeys(names, 1)
-    if len(electorate) < len(names):
-        twice = next(name for place, name in enumerate(names) if name in names[:place])
-        raise Invalid(f"{twice} is named twice among the voters; give weights to let one count more: {{{twice!r}: 2}}")
-    return electorate
 
 
 def _agent(name: str | None) -> AgentId | None:

@@ -22,6 +22,7 @@ __all__ = ["AUTO", "check", "settings_among", "warn"]
 AUTO = "auto"  # the strategy that chooses a strategy
 
 _MAX_COMPARISONS = 2_000_000  # of a task with an agent; warnings of larger plans are incomplete
+ASKING = frozenset(("consensus",))  # strategies that put a question and need no tasks
 _WAYS = ("python", "process", "run")
 _SHELLS = {"bash", "dash", "ksh", "sh", "zsh"}
 _SHELL_SIGNS = {"|", "||", "&", "&&", ";", "<", "<<", ">", ">>", "2>", "2>&1", "&>"}
@@ -36,7 +37,7 @@ def check(draft: Draft, strategy: str, strategies: Collection[str], problems: Pr
         steps = ("strategy", "name") if draft.at("strategy", "name")[0] != draft.at("strategy")[0] else ("strategy",)
         problems.add(*draft.at(*steps), f"there is no strategy {strategy!r}{suggest(strategy, known)}")
     _check_agents(draft, problems)
-    _check_tasks(draft, problems)
+    _check_tasks(draft, strategy, problems)
     check_sync(draft, problems)
     _check_placeholders(draft, problems)
 
@@ -145,12 +146,16 @@ def _is_reference(text: str) -> bool:
 # Tasks
 
 
-def _check_tasks(draft: Draft, problems: Problems) -> None:
+def _check_tasks(draft: Draft, strategy: str, problems: Problems) -> None:
     decompose = draft.objective.decompose
     if decompose is not None and not _is_reference(decompose):
         wanted = "expected `module:function`, such as my_plan:split"
         problems.add(*draft.at("objective", "decompose"), f"{wanted}, got {decompose!r}")
-    if draft.written("tasks") == 0 and not draft.has("objective", "decompose"):
+    if strategy in ASKING:
+        if not (draft.has("strategy", "question") or draft.has("objective", "description")):
+            what = "there is nothing to decide: give the strategy a `question`, or the objective a `description`"
+            problems.add(*draft.at("strategy"), what)
+    elif draft.written("tasks") == 0 and not draft.has("objective", "decompose"):
         problems.add(*draft.at("tasks"), "there is nothing to do: give tasks, or an objective that has `decompose`")
     if draft.written("tasks") > MAX_TASKS:
         problems.add(*draft.at("tasks"), f"there are {draft.written('tasks')} tasks; the bound is {MAX_TASKS}")

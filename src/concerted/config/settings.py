@@ -133,7 +133,10 @@ class LeaderFollower(msgspec.Struct, frozen=True, kw_only=True):
 class Consensus(msgspec.Struct, frozen=True, kw_only=True):
     """Strategy consensus: the agents agree on one decision."""
 
-    algorithm: Annotated[Literal["raft", "pbft", "paxos"], _key("", "The protocol by which agents agree")] = "raft"
+    algorithm: Annotated[
+        Literal["raft", "pbft", "paxos", "single", "database"],
+        _key("", "How the log of decisions is kept; what exists is single and database"),
+    ] = "raft"
     election_timeout: Annotated[Duration, _key("duration", "How long a replica waits for a leader")] = 10.0
     heartbeat_interval: Annotated[Duration, _key("duration", "How often a leader sends heartbeats to replicas")] = 2.0
     log_replication_batch_size: Annotated[int, _key("entries", "The most log entries in one message", ge=1)] = 100

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -23,6 +24,7 @@ __all__ = [
     "Algorithm",
     "Ballot",
     "Opening",
+    "electorate_of",
     "opening_digest",
     "problems_of",
     "proposal_digest",
@@ -73,6 +75,23 @@ class Ballot(msgspec.Struct, frozen=True, kw_only=True):
     signature: str | None = None
     position: int
     at: Instant
+
+
+def electorate_of(voters: Iterable[str] | Mapping[str, int]) -> dict[AgentId, int]:
+    """Return each voter's weight, 1 unless it is given.
+
+    Raises:
+        Invalid: somebody is named twice, or it is one text.
+    """
+    if isinstance(voters, str):
+        raise Invalid(f"{voters[:100]!r} is one text where voters are wanted; write [{voters[:100]!r}]")
+    if isinstance(voters, Mapping):
+        return {AgentId(voter): weight for voter, weight in voters.items()}
+    counts = Counter(AgentId(voter) for voter in voters)
+    twice = next((voter for voter, count in counts.items() if count > 1), None)
+    if twice is not None:
+        raise Invalid(f"{twice} is named twice among the voters; give weights to let one count more: {{{twice!r}: 2}}")
+    return dict(counts)
 
 
 def proposal_digest(opening: Opening) -> str:

@@ -25,8 +25,9 @@ class DecisionResult(Result, frozen=True, kw_only=True):
 
     outcome: None while it is open.  success: it was accepted; chosen: what, where there were options.  cause, why:
     why it was closed, and why so.  approved_by, rejected_by, abstained: voters, in the order of the log; missing,
-    lost_agents: who has not voted, and who of them is gone; sorted.  These and the certificate are in every
-    answer on a decision of at most SHOWN voters, and on greater ones in answers to who looks.
+    lost_agents: who has not voted, and who of them is gone; sorted.  These are in every answer on a decision of
+    at most SHOWN voters, but for those to ballots while it is open; on greater ones in answers to who looks.  So is
+    the certificate, once it is closed.
     voted, voters: ballots and voters by head; weights: choice -> weight of its ballots, with `missing`.
     ballot: the caller's choice that counts; ignored: what the caller asked for now does not.  equivocated: who has
     signed two different ballots.  stored_by: what keeps the log, which says nothing about approval.
@@ -70,7 +71,8 @@ class DecisionResult(Result, frozen=True, kw_only=True):
 def answer(state: Decision, request: Request, now: Instant) -> DecisionResult:  # noqa: ARG001
     """Return how the decision stands.  O(n log n) up to SHOWN voters and for `Look`, else O(1)."""
     opening, closing, tally = state.opening, state.closing, state.tally
-    is_whole = isinstance(request, Look) or len(opening.electorate) <= SHOWN
+    is_light = len(opening.electorate) > SHOWN or (closing is None and isinstance(request, Vote))
+    is_whole = isinstance(request, Look) or not is_light
     return DecisionResult(
         pending=closing is None and isinstance(request, Vote | Await),
         id=opening.id,

@@ -218,7 +218,7 @@ class Performer:
         try:
             for ask in effect.asks:
                 result = await self._of.primitives.serve(ask, acting)
-            while result.pending:
+            while result.pending and effect.waits:
                 if effect.number not in active.instance.works:
                     return  # the run no longer waits for it
                 again = msgspec.structs.replace(effect.asks[-1], wait_s=MEETING_S)

@@ -101,11 +101,15 @@ class StartWork:
 
 @dataclass(slots=True, frozen=True)
 class StartMeeting:
-    """Give these commands to primitives, one after the other, wait until the last is settled and record its answer."""
+    """Give these commands to primitives, one after the other, and record the last one's answer.
+
+    waits: until that is settled.
+    """
 
     number: int
     name: str
     asks: tuple[Ask, ...]
+    waits: bool = True
 
 
 Effect = Send | Inform | Close | StartChild | StopChild | StartWork | StartMeeting

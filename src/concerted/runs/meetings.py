@@ -16,7 +16,7 @@ from concerted.sync.predicate import Condition, condition_of
 from concerted.sync.sync_point import SyncResult
 from concerted.values import AgentId, Instant
 
-__all__ = ["at_barrier", "at_sync_point", "met", "passed"]
+__all__ = ["answered", "at_barrier", "at_sync_point", "met", "passed"]
 
 R = TypeVar("R", bound=Result)
 
@@ -63,7 +63,7 @@ def met(value: dict[str, Any]) -> SyncResult:
     Raises:
         ConcertedError: what the command raised.
     """
-    return _answered(value, SyncResult)
+    return answered(value, SyncResult)
 
 
 def passed(value: dict[str, Any]) -> BarrierResult:
@@ -72,10 +72,15 @@ def passed(value: dict[str, Any]) -> BarrierResult:
     Raises:
         ConcertedError: what the command raised.
     """
-    return _answered(value, BarrierResult)
+    return answered(value, BarrierResult)
 
 
-def _answered(value: dict[str, Any], kind: type[R]) -> R:
+def answered(value: dict[str, Any], kind: type[R]) -> R:
+    """Return what came of a command.
+
+    Raises:
+        ConcertedError: what it raised.
+    """
     if value.get("refused") is not None:
         raise from_wire(value["refused"])
     return msgspec.convert(value["value"], kind)

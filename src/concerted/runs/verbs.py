@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -25,6 +25,9 @@ from concerted.runs.facts import UNWRITABLE
 from concerted.values import AgentId, Instant, Objective, Outcome, Profile, RunId, digest, encode
 
 if TYPE_CHECKING:
+    from concerted.consensus.decision import DecisionResult
+    from concerted.consensus.rule import Rule
+    from concerted.ports.primitive import Ask
     from concerted.runs.instance import Instance
     from concerted.sync.barrier import BarrierResult
     from concerted.sync.predicate import Condition
@@ -211,6 +214,21 @@ class RunHandle(Asking):
         arrival = (AgentId(self.id) if arrive_as is None else arrive_as, data)
         asks = meetings.at_barrier(barrier, parties, arrival, f"{self.id}/{self._of.commands + 1}")
         return meetings.passed(await self._begun(lambda number: StartMeeting(number, f"barrier {barrier}", asks)))
+
+    async def decide(
+        self, question: str, voters: Iterable[str] | Mapping[str, int], *,
+        rule: str | Rule | Mapping[str, Any] = "majority", within_s: float | None = None, **terms: Any,
+    ) -> DecisionResult:  # fmt: skip
+        """Have something decided; see `concerted.run.Run.decide`."""
+        from concerted.runs import decisions
+
+        def give(name: str, ask: Ask, *, waits: bool = True) -> Awaitable[dict[str, Any]]:
+            return self._begun(lambda number: StartMeeting(number, name, (ask,), waits))
+
+        span_s = float(self.config.manager.command_timeout if within_s is None else within_s)
+        command = decisions.command_of(f"{self.id}/{self._of.commands + 1}", question, voters, rule, terms)
+        command = msgspec.structs.replace(command, deadline_at=self._of.now + span_s)
+        return await decisions.decide(self, give, command)
 
     # the code's own history
 
