@@ -22,6 +22,7 @@ from concerted.board.inbox import (
     delivery_order,
     evolve,
     is_over,
+    log_order,
     receipt,
     received,
     removed,
@@ -337,6 +338,16 @@ def test_the_most_urgent_come_first_then_the_oldest() -> None:
         replace(NOTE, id="f", stored_at=0.0),
     ]
     assert [message.id for message in delivery_order(given)] == ["b", "e", "c", "d", "f", "a"]
+
+
+def test_messages_are_in_the_order_of_the_log_whatever_the_clocks_say() -> None:
+    given = [
+        replace(NOTE, id="a", stored_at=1.0, number=9),
+        replace(NOTE, id="b", stored_at=2.0, number=7),
+        replace(NOTE, id="c", stored_at=2.0, number=8, priority="high"),
+    ]
+    assert [message.id for message in delivery_order(given)] == ["c", "b", "a"]
+    assert [message.id for message in log_order(given)] == ["b", "c", "a"]
 
 
 def test_events_of_one_kind_and_agent_become_one() -> None:

@@ -228,6 +228,26 @@ def test_the_same_request_given_many_times_at_once_stores_one_message(bench):
     bench(main)
 
 
+def test_a_cursor_goes_on_after_a_number_whatever_was_fetched_before(bench):
+    async def main(b):
+        for number in range(4):
+            await b.serve(send("bob", content=number, priority="high" if number == 3 else "medium"))
+        first, second, third = await b.serve(FetchMessages(agent=BOB, after=0, limit=3))
+        assert [one.content for one in (first, second, third)] == [0, 1, 2], "in the order of the log"
+        assert first.number < second.number < third.number
+        (urgent,) = await b.serve(FetchMessages(agent=BOB))
+        assert urgent.content == 3
+        await b.again()
+        assert [one.content for one in await b.serve(FetchMessages(agent=BOB, after=second.number))] == [2, 3]
+        waiting = asyncio.ensure_future(b.serve(FetchMessages(agent=BOB, after=urgent.number, wait_s=60)))
+        await asyncio.sleep(1)
+        await b.serve(send("bob", content="new"))
+        (new,) = await waiting
+        assert (new.content, new.number > urgent.number) == ("new", True)
+
+    bench(main)
+
+
 def test_a_request_id_is_known_when_its_message_is_not_kept_any_more(bench):
     async def main(b):
         b.config = Coordination(inbox=Inbox(retention=100.0))

@@ -10,7 +10,17 @@ import psycopg
 import pytest
 
 from concerted.errors import Invalid, NotAllowed, NotFound, StoreDamaged, Unreachable, WrongPhase
-from concerted.ports.store import ArchiveRecord, Fenced, PrimitiveRecord, Renewal, Row, RunRecord, Stale, Write
+from concerted.ports.store import (
+    ArchiveRecord,
+    Fenced,
+    MessageRecord,
+    PrimitiveRecord,
+    Renewal,
+    Row,
+    RunRecord,
+    Stale,
+    Write,
+)
 from concerted.stores import MemoryStore
 from concerted.stores.postgres import PostgresStore
 from concerted.stores.postgres_connection import Address
@@ -390,6 +400,41 @@ def test_a_newer_schema_is_not_touched(postgres_database: str) -> None:
         sql(url, "update concerted_schema set version = version + 1")
         with pytest.raises(StoreDamaged, match=rf"newer version .* \(schema {len(MIGRATIONS) + 1}, .* upgrade"):
             await PostgresStore(url).open()
+
+    run(scene())
+
+
+def test_messages_that_an_older_version_stored_get_their_numbers(
+    postgres_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"{postgres_database}?schema=older"
+
+    async def scene() -> None:
+        with monkeypatch.context() as older:
+            older.setattr("concerted.stores.postgres_schema.MIGRATIONS", MIGRATIONS[:2])
+            async with opened(url):
+                pass
+        sql(url, "create function amend(a text[], b text[], c int[]) returns void language sql as ''")
+        sql(
+            url,
+            """insert into log(seq, stream, stream_seq, at, kind, ref, lamport)
+                values (7, 'mail', 1, 1, 'message.stored', 'm', 7)""",
+        )
+        sql(
+            url,
+            """insert into messages(agent, id, sender, type, priority, status, content, requires_acknowledgment,
+                stored_at, attempts, escalated, fetched_in) values ('ann', 'm', 'bob', 'NOTE', 'low', 'stored',
+                '1', false, 1, 0, false, '')""",
+        )
+        sql(url, "update counter set seq = 7")
+        async with opened(url) as store:
+            record = await store.get(MessageRecord, "ann", "m")
+            assert record is not None
+            assert record.number == 7
+            await store.append([CREATED])
+        assert sql(
+            url, "select count(*) from pg_proc where proname = 'amend' and pronamespace = 'older'::regnamespace"
+        ) == [(1,)]
 
     run(scene())
 

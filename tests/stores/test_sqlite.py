@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from concerted.errors import ConcertedError, Conflict, NotAllowed, StoreDamaged, Unreachable
-from concerted.ports.store import Fenced, Row, RunRecord, Write
+from concerted.ports.store import Fenced, MessageRecord, Row, RunRecord, Write
 from concerted.stores import SqliteReader, SqliteStore
 from concerted.stores.ownership import owner_of
 from concerted.stores.sqlite_schema import APPLICATION_ID, MIGRATIONS
@@ -230,6 +230,39 @@ def _database(path: Path, *statements: str) -> None:
         database.execute(statement)
     database.commit()
     database.close()
+
+
+def test_messages_that_an_older_version_stored_get_their_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.db"
+
+    async def scene() -> None:
+        with monkeypatch.context() as older:
+            older.setattr("concerted.stores.sqlite_schema.MIGRATIONS", MIGRATIONS[:2])
+            store = SqliteStore(path, durability="off")
+            await store.open()
+            await store.close()
+        database = sqlite3.connect(path)
+        database.execute(
+            """insert into log(seq, stream, stream_seq, at, kind, ref, data, lamport)
+                values (7, 'mail', 1, 1, 'message.stored', 'm', 'null', 7)"""
+        )
+        database.execute(
+            """insert into messages(agent, id, sender, type, priority, status, content, requires_acknowledgment,
+                stored_at, attempts, escalated, fetched_in)
+                values ('ann', 'm', 'bob', 'NOTE', 'low', 'stored', '1', 0, 1, 0, 0, '')"""
+        )
+        database.commit()
+        database.close()
+        store = SqliteStore(path, durability="off")
+        await store.open()
+        record = await store.get(MessageRecord, "ann", "m")
+        assert record is not None
+        assert record.number == 7
+        await store.close()
+
+    asyncio.run(scene())
 
 
 @pytest.mark.parametrize(

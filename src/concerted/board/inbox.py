@@ -43,6 +43,7 @@ __all__ = [
     "delivery_order",
     "evolve",
     "is_over",
+    "log_order",
     "receipt",
     "received",
     "removed",
@@ -115,7 +116,7 @@ class Message:
 
     status: `stored` is what the next fetch returns, also what is to be delivered anew.  fetched_at: when it
     was fetched last.  due_at: when it is delivered anew, or escalated.  attempts: how often it was delivered
-    anew, and with its escalation one more.
+    anew, and with its escalation one more.  number: its place in the log.
     """
 
     id: str
@@ -134,6 +135,7 @@ class Message:
     escalate_to: AgentId | None = None
     escalated: bool = False
     expires_at: Instant | None = None
+    number: int = 0
 
     @property
     def is_open(self) -> bool:
@@ -278,11 +280,18 @@ def received(event: Event, agent: AgentId, at: Instant) -> Message:
 
 
 def delivery_order(messages: Iterable[Message]) -> list[Message]:
-    """Return messages in the order in which they are delivered: the most urgent first, then the oldest.
+    """Return messages in the order in which they are delivered: the most urgent first, then as in the log.
 
-    Of one sender's messages of one priority none overtakes another.
+    Of one sender's messages of one priority none overtakes another, whatever the clocks of those who stored them say.
     """
-    return sorted(messages, key=lambda message: (_RANKS[message.priority], message.stored_at, message.id))
+    return sorted(
+        messages, key=lambda message: (_RANKS[message.priority], message.number, message.stored_at, message.id)
+    )
+
+
+def log_order(messages: Iterable[Message]) -> list[Message]:
+    """Return messages in the order in which they were stored, the urgent ones among the others."""
+    return sorted(messages, key=lambda message: (message.number, message.stored_at, message.id))
 
 
 def is_over(message: Message, now: Instant, rules: Rules) -> bool:

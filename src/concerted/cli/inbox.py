@@ -64,6 +64,8 @@ def send(content: str, agent: str | None, store: str | None, as_json: bool, **gi
 @click.option("--wait", "wait_s", type=span, default=0.0, metavar="SPAN",
               help="How long to wait for the first one if there is none; by default not at all.")  # fmt: skip
 @click.option("--all", "everything", is_flag=True, help="Also those that were fetched and not acknowledged.")
+@click.option("--after", type=click.IntRange(0), metavar="NUMBER",
+              help="What came after this one, in the order of the log, also what was fetched before.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="At most so many.")
 @as_option
 @store_option
@@ -75,8 +77,9 @@ def fetch(agent: str | None, store: str | None, as_json: bool, **given: Any) -> 
     acknowledging finds it again.  Exit code 4: none came while it waited.
     """
     command = FetchMessages(
-        agent=AgentId(require_agent(agent, "fetches")), limit=given["limit"], all=given["everything"]
-    )
+        agent=AgentId(require_agent(agent, "fetches")), limit=given["limit"], all=given["everything"],
+        after=given["after"],
+    )  # fmt: skip
     found = do(store, lambda session: _fetch(session, command, given["wait_s"]))
     _show(found, as_json=as_json)
     return TIMED_OUT if given["wait_s"] and not found else OK

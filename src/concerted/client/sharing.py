@@ -121,10 +121,16 @@ class Inbox:
         )
         return await self._giver.give(command)  # type: ignore[no-any-return]
 
-    async def fetch(self, *, timeout_s: float = 0.0, limit: int = 100, all: bool = False) -> list[mail.MessageView]:
-        """Return what is there and not yet fetched, the most urgent first; wait for the first one if there is none."""
+    async def fetch(
+        self, *, timeout_s: float = 0.0, limit: int = 100, all: bool = False, after: int | None = None
+    ) -> list[mail.MessageView]:  # fmt: skip
+        """Return what is there and not yet fetched, the most urgent first; wait for the first one if there is none.
+
+        all: also what was fetched and not acknowledged.  after: a number; what came after it in the order of the log,
+        also what was fetched before.
+        """
         command = mail.FetchMessages(
-            agent=self._agent, limit=limit, all=all, wait_s=timeout_s, request_id=uuid.uuid4().hex
+            agent=self._agent, limit=limit, all=all, after=after, wait_s=timeout_s, request_id=uuid.uuid4().hex
         )
         return await self._giver.give(command)  # type: ignore[no-any-return]
 

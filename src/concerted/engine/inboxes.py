@@ -113,19 +113,22 @@ class Inboxes:
         if not 1 <= command.limit <= LIMIT_MAX:
             raise Invalid(f"limit is {command.limit}; a fetch returns 1 to {LIMIT_MAX:,} messages")
         agent, loop = caller.agent, self._of.loop
-        if command.request_id is not None and not command.all:  # the same call again gets what the first one got
+        everything = command.all or command.after is not None
+        if command.request_id is not None and not everything:  # the same call again gets what the first one got
             where = {"agent": agent, "status": "fetched", "fetched_in": command.request_id}
             again = [message_of(record) async for record in self._mail.pages(where)]
             if again:
                 return await self._views(agent, [message.id for message in inbox.delivery_order(again)])
         until = loop.time() + min(command.wait_s, MAX_WAIT_S)
-        statuses = ("stored", "fetched") if command.all else ("stored",)
+        statuses = ("stored", "fetched") if everything else ("stored",)
+        after = -1 if command.after is None else command.after
         while True:
             waiter = loop.create_future()
             waiters = self._mail.waiting.setdefault(agent, {})
             waiters[waiter] = None
             try:
-                found = [record async for record in self._mail.pages({"agent": agent, "status": statuses})]
+                pages = self._mail.pages({"agent": agent, "status": statuses})
+                found = [record async for record in pages if record.number > after]
                 left = until - loop.time()
                 if found or left <= 0:
                     break
@@ -135,7 +138,8 @@ class Inboxes:
                 waiters.pop(waiter, None)
                 if not waiters and self._mail.waiting.get(agent) is waiters:
                     del self._mail.waiting[agent]
-        chosen = inbox.delivery_order([message_of(record) for record in found])[: command.limit]
+        in_order = inbox.delivery_order if command.after is None else inbox.log_order
+        chosen = in_order([message_of(record) for record in found])[: command.limit]
         await self._mail.decide([(message, inbox.Fetch()) for message in chosen], request_id=command.request_id)
         return await self._views(agent, [message.id for message in chosen])
 
@@ -200,4 +204,5 @@ def _view(record: MessageRecord) -> MessageView:
         escalate_to=record.escalate_to,
         escalated=record.escalated,
         expires_at=record.expires_at,
+        number=record.number,
     )

@@ -259,4 +259,5 @@ def message_of(record: MessageRecord) -> inbox.Message:
         escalate_to=record.escalate_to,
         escalated=record.escalated,
         expires_at=record.expires_at,
+        number=record.number,
     )

@@ -14,7 +14,10 @@ __all__ = ["AcknowledgeMessages", "FetchMessages", "MailCommand", "MessageView",
 
 
 class MessageView(msgspec.Struct, frozen=True, kw_only=True):
-    """One message as its recipient, or its sender, sees it.  status: stored, fetched, acknowledged or expired."""
+    """One message as its recipient, or its sender, sees it.
+
+    status: stored, fetched, acknowledged or expired.  number: its place in the log, which is the order of an inbox.
+    """
 
     id: str
     agent: AgentId
@@ -32,6 +35,7 @@ class MessageView(msgspec.Struct, frozen=True, kw_only=True):
     escalate_to: AgentId | None = None
     escalated: bool = False
     expires_at: Instant | None = None
+    number: int = 0
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +75,8 @@ class SendMessage(MailCommand, frozen=True, kw_only=True):
 class FetchMessages(MailCommand, frozen=True, kw_only=True):
     """Return what is in an inbox and not yet fetched, the most urgent first; wait for the first one if there is none.
 
-    all: also what was fetched and not acknowledged.  request_id: the same call given again gets the same
+    all: also what was fetched and not acknowledged.  after: a cursor of the caller's own; it gets what has a greater
+    number, whatever was fetched before, in the order of the log.  request_id: the same call given again gets the same
     messages, also when its first answer was lost with the owner.
     """
 
@@ -79,6 +84,7 @@ class FetchMessages(MailCommand, frozen=True, kw_only=True):
     request_id: str | None = None
     limit: int = 100
     all: bool = False
+    after: int | None = None
     wait_s: float = 0.0
 
 

@@ -228,9 +228,9 @@ class ParticipantRecord(Record, frozen=True, kw_only=True):
 class MessageRecord(Record, frozen=True, kw_only=True):
     """One message in one agent's inbox.
 
-    id: grows from one message of a process to the next.  attempts: how often it was delivered.
-    due_at: when it is delivered anew or escalated if it has not been acknowledged.  fetched_in: the request
-    that fetched it last.
+    id: grows from one message of a process to the next.  number: the `seq` of the row that stored it, by which an
+    inbox is in the order of the log.  attempts: how often it was delivered.  due_at: when it is delivered anew or
+    escalated if it has not been acknowledged.  fetched_in: the request that fetched it last.
     """
 
     table: ClassVar[str] = "messages"
@@ -253,6 +253,7 @@ class MessageRecord(Record, frozen=True, kw_only=True):
     escalated: bool = False
     expires_at: Instant | None = None
     fetched_in: str = ""
+    number: int = 0
 
 
 class PrincipalRecord(Record, frozen=True, kw_only=True):

@@ -20,7 +20,7 @@ from concerted.ports.store import (
 )
 from concerted.values import Instant
 
-__all__ = ["DEFAULTS", "TABLES", "Change", "Columns", "Count", "Data", "columns_of", "reader"]
+__all__ = ["DEFAULTS", "NUMBERED", "TABLES", "Change", "Columns", "Count", "Data", "columns_of", "reader"]
 
 TABLES: tuple[type[Record], ...] = (
     RunRecord,
@@ -32,6 +32,10 @@ TABLES: tuple[type[Record], ...] = (
     PrincipalRecord,
     ArchiveRecord,
 )
+
+# Of which records a column is the `seq` of the row by which they came to be.  A store knows that number only when it
+# places the row: until then a change has the row's place among those that are written with it, from 1.
+NUMBERED: Mapping[type[Record], str] = {MessageRecord: "number"}
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 

@@ -9,6 +9,7 @@ import msgspec
 
 from concerted.errors import Invalid
 from concerted.ports.store import Entry, Fenced, Renewal, Row, RunRecord, Stale, Write
+from concerted.stores.changes import NUMBERED
 from concerted.stores.projections import PROJECTED, Change, project
 from concerted.stores.renewals import Renewals
 
@@ -45,12 +46,17 @@ class Prepared(NamedTuple):
     """A write that has been checked, with what it will change.
 
     epochs: which runs it leaves under which epoch, and whether it creates them; else it leaves only those
-    that there are.
+    that there are.  numbered: whether changes hold the place of their row in this write, where its number belongs.
     """
 
     write: Write
     changes: list[Change]
     epochs: list[tuple[str, int, bool]]
+    numbered: bool = False
+
+    def changes_after(self, base: int) -> list[Change]:
+        """Return what it changes if its rows come after the number `base`."""
+        return [_after(change, base) for change in self.changes] if self.numbered else self.changes
 
 
 def prepare(write: Write) -> Prepared:
@@ -62,12 +68,16 @@ def prepare(write: Write) -> Prepared:
     changes: list[Change] = []
     epochs: list[tuple[str, int, bool]] = []
     created: set[str] = set()  # a write under a run's fence may create that run's children besides
-    for row in write.rows:
+    numbered = False
+    for place, row in enumerate(write.rows, 1):
         _check(row)
         if row.kind not in PROJECTED:
             continue
         for change in project(row):
             changes.append(change)
+            if change.whole and change.table in NUMBERED:
+                change.columns[NUMBERED[change.table]] = place
+                numbered = True
             if len("".join(change.key)) > NAME_CHARACTERS:
                 raise Invalid(f"a row of kind {row.kind} in {row.stream[:40]!r} names something too long: {NOT_LONGER}")
             if change.table is RunRecord and "epoch" in change.columns:
@@ -80,7 +90,14 @@ def prepare(write: Write) -> Prepared:
     check_renewals(write.drops)
     if write.creates is not None and write.creates not in created:
         raise Invalid(f"the write says it creates run {write.creates!r}, but none of its rows is its run.created")
-    return Prepared(write, changes, epochs)
+    return Prepared(write, changes, epochs, numbered)
+
+
+def _after(change: Change, base: int) -> Change:
+    column = NUMBERED.get(change.table) if change.whole else None
+    return (
+        change if column is None else change._replace(columns={**change.columns, column: base + change.columns[column]})
+    )
 
 
 class Numbering:
@@ -105,7 +122,7 @@ class Numbering:
 
     def place(self, prepared: Prepared) -> Answer:
         """Take a write into this commit, or say who has its run, or which stream has grown."""
-        write, changes, epochs = prepared
+        write, _, epochs, _ = prepared
         if write.run is not None and (epoch := self.epoch(write.run)) != write.epoch:
             return Fenced(write.run, epoch)
         if write.creates is not None and (epoch := self.epoch(write.creates)):
@@ -129,8 +146,8 @@ class Numbering:
             rows.append(
                 (seq, stream, length, float(row.at), row.kind, row.agent, row.ref, row.data, row.lamport or seq)
             )
+        self._changes += prepared.changes_after(self.seq)
         self.seq = seq
-        self._changes += changes
         for run, epoch, is_new in epochs:
             if is_new or self.epoch(run):
                 self._epochs[run] = epoch

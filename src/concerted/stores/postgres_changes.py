@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Any, NamedTuple, TypeVar
 
 from concerted.ports.store import Record
+from concerted.stores.changes import NUMBERED
 from concerted.stores.postgres_text import from_text, numbers, texts, to_text
 from concerted.stores.projections import Change, columns_of
 
@@ -66,7 +67,7 @@ def record_of(table: type[T], row: Sequence[Any]) -> T:
 def _statement(shape: _Shape) -> str:
     table, names = shape.table, shape.names
     given = names if shape.whole else (*names, *table.key)
-    # $1 are all values as literals of arrays, $2 is how many come before ours.
+    # $1 are all values as literals of arrays, $2 is how many come before ours, $3 the number before the first row.
     arrays = ", ".join(f"$1[$2 + {place}]::{_sort(table, name)}[]" for place, name in enumerate(given, 1))
     columns = ", ".join(f"c{place}" for place in range(1, len(given) + 1))
     source = f"unnest({arrays}) as given({columns})"
@@ -98,6 +99,8 @@ def _sort(table: type[Record], name: str) -> str:
 
 
 def _value(table: type[Record], name: str, place: int) -> str:
+    if NUMBERED.get(table) == name:
+        return f"$3 + given.c{place}"
     return f"convert_to(given.c{place}, 'UTF8')" if name in columns_of(table).json else f"given.c{place}"
 
 

@@ -68,7 +68,7 @@ class Draft:
 
     def place(self, prepared: Prepared) -> Answer:
         """Take a write in and return how many rows there are now, or say why it is refused."""
-        write, changes, epochs = prepared
+        write, changes, epochs, _ = prepared
         if write.run is not None and (epoch := self._epoch(write.run, write.epoch)) != write.epoch:
             return Fenced(write.run, epoch)
         if write.creates is not None and (epoch := self._epoch(write.creates, 0)):
@@ -82,9 +82,9 @@ class Draft:
                     return Stale(drop.stream, self._length(drop.stream, None))
             self._untils.update({(drop.stream, drop.key): None for drop in write.drops})
             self._untils.update({(hold.stream, hold.key): hold.until for hold in write.holds})
+        self._changes += prepared.changes_after(self.rows)  # the server adds the number before the first row
         for row in write.rows:
             self._add(row)
-        self._changes += changes
         for run, epoch, is_new in epochs:
             if is_new or self._epoch(run, None):
                 self._epochs[run] = epoch

@@ -19,12 +19,13 @@ LOCK_CLASS = 0x434F4E43  # "CONC": the first half of our advisory locks; the sec
 LOCK = f"select pg_advisory_xact_lock({LOCK_CLASS}, hashtext(current_schema()))"
 CHANNEL = "concerted_"  # and the schema's name: where commits are told
 
-# Change records: each statement gets all values and where its own begin.
+# Change records: each statement gets all values, where its own begin, and the number before the first row.
 AMEND = """
-create function amend(statements text[], vals text[], offsets int[]) returns void language plpgsql as $$
+create or replace function amend(statements text[], vals text[], offsets int[], base bigint) returns void
+language plpgsql as $$
 begin
     for place in 1 .. coalesce(cardinality(statements), 0) loop
-        execute statements[place] using vals, offsets[place];
+        execute statements[place] using vals, offsets[place], base;
     end loop;
 end $$
 """
@@ -73,7 +74,8 @@ FLUSH_PARAMETERS = tuple(name for name, _ in _PARAMETERS)
 # base: the number before the first row.  wrong: which assumptions do not hold, and what is the case; then
 # nothing was written.
 FLUSH = f"""
-create function flush({", ".join(f"{name} {kind}" for name, kind in _PARAMETERS)}, out base bigint, out wrong jsonb)
+create or replace function flush(
+    {", ".join(f"{name} {kind}" for name, kind in _PARAMETERS)}, out base bigint, out wrong jsonb)
 language plpgsql as $$
 declare
     lengths bigint[];
@@ -134,7 +136,7 @@ begin
         from unnest(row_streams, row_places, row_numbers, row_ats, row_kinds, row_agents, row_refs, row_data,
                 row_hashes, row_lamports) with ordinality
             as one(stream, grown, number, at, kind, agent, ref, data, hash, lamport, place);
-    perform amend(statements, vals, offsets);
+    perform amend(statements, vals, offsets, base);
     if born_at is not null and cardinality(born_runs) > 0 then
         insert into births(run, node) select unnest(born_runs), born_at
             on conflict (run) do update set node = excluded.node;

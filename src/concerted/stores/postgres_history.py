@@ -99,7 +99,7 @@ async def rebuild(connection: Connection) -> int:
             changes += [_correction(table, key, records.get((table.table, key))) for key in names]
         amended = amendment(changes)
         values = (texts(amended.statements), texts(amended.values), numbers(amended.offsets))
-        await connection.execute("select amend(%s, %s, %s)", values)
+        await connection.execute("select amend(%s, %s, %s, 0)", values)
         # They were taken of the tables as they stood.
         await connection.execute("delete from snapshots")
     return len(wrong)

@@ -94,8 +94,17 @@ _TABLES: Sequence[str] = (
         revoked_at float8)""",
 )
 
+# Messages have the number of the row that stored them, which is known when it is written: `amend` gets it.
+_NUMBERS: Sequence[str] = (
+    "alter table messages add column number bigint not null default 0",
+    "update messages set number = log.seq from log where log.kind = 'message.stored' and log.ref = messages.id",
+    "drop function if exists amend(text[], text[], int[])",
+    AMEND,
+    FLUSH,
+)
+
 # Each migration is run once, in one transaction, and never edited afterwards.
-MIGRATIONS: tuple[tuple[str, ...], ...] = ((*_LOG, *_LEASES, *_TABLES, AMEND, FLUSH), (*_WAITS,))
+MIGRATIONS: tuple[tuple[str, ...], ...] = ((*_LOG, *_LEASES, *_TABLES, AMEND, FLUSH), (*_WAITS,), (*_NUMBERS,))
 
 
 async def migrate(connection: Connection, address: Address) -> None:

@@ -118,6 +118,7 @@ def _stored(fact: Row | Entry, _: str) -> list[Change]:
         "due_at": data.due_at,
         "escalate_to": data.escalate_to,
         "expires_at": data.expires_at,
+        "number": fact.seq if isinstance(fact, Entry) else 0,
     }
     return [Change(MessageRecord, (agent, data.id), columns | {"agent": agent}, whole=True) for agent in data.to]
 

@@ -70,6 +70,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             name text primary key, role text not null, token text not null, created_at real not null,
             revoked_at real)""",
     ),
+    (
+        "alter table messages add column number integer not null default 0",
+        """update messages set number = log.seq from log
+            where log.kind = 'message.stored' and log.ref = messages.id""",
+    ),
 )
 
 

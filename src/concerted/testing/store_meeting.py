@@ -87,6 +87,29 @@ async def a_message_goes_through_its_states(make: StoreFactory) -> None:
     await store.close()
 
 
+async def a_message_has_the_number_of_the_row_that_stored_it(make: StoreFactory) -> None:
+    store = await make.fresh()
+
+    def stored(*ids: str) -> Write:
+        message = {"sender": "cy", "to": ["ann", "bob"], "type": "NOTE"}
+        rows = [mail("message.stored", message | {"id": name}, ref=name) for name in ids]
+        return Write(rows=[mail("messages.fetched", {"ids": []}, agent="ann"), *rows])
+
+    await written(store, create("r"), stored("b", "a"), stored("c"))
+    fetched = mail("messages.fetched", {"ids": ["d"]}, agent="bob")
+    await written(store, stored("d"), Write(rows=[fetched]))
+    numbers = {entry.ref: entry.seq for entry in await store.log(kind="message.stored")}
+    assert list(numbers) == ["b", "a", "c", "d"], f"they are in the log in the order in which they came: {numbers}"
+    for place in (store, await store.at(await store.last_seq())):
+        found = {(one.agent, one.id): one.number for one in await place.find(MessageRecord)}
+        wanted = {(agent, name): seq for name, seq in numbers.items() for agent in ("ann", "bob")}
+        assert found == wanted, f"each has the number of its row: {found}"
+    assert await store.rebuild() == 0, "and it follows from the log"
+    again = await make.reopen(store)
+    assert {(one.agent, one.id): one.number for one in await again.find(MessageRecord)} == found, "it is kept"
+    await again.close()
+
+
 async def principals_are_known_by_their_rows(make: StoreFactory) -> None:
     store = await make.fresh()
     await written(store, Write(rows=[principal("cy", "added", {"role": "admin", "token": "hash"})]))
@@ -170,6 +193,7 @@ async def _message(store: Store, agent: str, name: str) -> MessageRecord:
 QUESTIONS = (
     a_primitive_is_known_by_its_rows,
     a_message_goes_through_its_states,
+    a_message_has_the_number_of_the_row_that_stored_it,
     principals_are_known_by_their_rows,
     what_is_due_is_found,
     a_finished_primitive_is_archived_and_stays_known,
