@@ -273,6 +273,24 @@ def test_who_does_not_answer_is_not_waited_for_in_every_call(play: Any, task: An
     play(act, QUICK)
 
 
+def test_a_call_asks_a_bounded_number_and_the_next_one_asks_others(play: Any, task: Any) -> None:
+    async def act(stage: Any) -> None:
+        def no(request: CallForProposals) -> None:
+            raise Refused("no time")
+
+        await stage.enter(boss())
+        for name in ("ann", "bob", "cy", "dee"):
+            await stage.enter(contractor(name, 1.0, answer=no))
+        await stage.enter(contractor("eve", 1.0))
+        view = await stage.run("contract_net", [task("a")], max_contractors=2, records={"cy": {"kept": 5}})
+        assert by(view) == {"a": "eve"}
+        asked = [one.data["contractors"] for one in await stage.log("cfp.issued")]
+        assert asked == [["cy", "ann"], ["bob", "dee"], ["eve"]]
+        assert stage.seconds == pytest.approx(1.0)  # no pause as long as somebody is left
+
+    play(act)
+
+
 # Rounds
 
 

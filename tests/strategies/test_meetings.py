@@ -41,7 +41,7 @@ def play(tmp_path, objective: Objective, *, strategy: str = "auction", beside=No
     return asyncio.run(main())
 
 
-@pytest.mark.parametrize("strategy", ["auction", "leader_follower"])
+@pytest.mark.parametrize("strategy", ["auction", "contract_net", "leader_follower"])
 def test_a_task_waits_until_those_it_waits_for_have_met(tmp_path, strategy):
     tasks = (task("c", waits_for=("met",)), task("a", arrives_at=("met",)), task("b", arrives_at=("met",)))
     view, order = play(tmp_path, Objective(tasks=tasks, sync=(MET,)), strategy=strategy)

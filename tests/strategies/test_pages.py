@@ -33,7 +33,7 @@ RESULTS = {
 }
 OPTIONS = {"scores", "manager", "records", "level"}  # of a strategy, that are no settings
 
-PENALTIES = ("late_penalty", "failure_penalty", "decommitment_penalty", "penalty_cap", "max_levels")
+PENALTIES = ("late_penalty", "failure_penalty", "decommitment_penalty", "penalty_cap", "max_levels", "max_contractors")
 
 each_page = pytest.mark.parametrize("name", PAGES)
 

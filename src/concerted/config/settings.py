@@ -188,6 +188,7 @@ class ContractNet(msgspec.Struct, frozen=True, kw_only=True):
     contract_duration: Annotated[Duration, _key("duration", "How long a contract binds when it names no term")] = (
         24 * 3600.0
     )
+    max_contractors: Annotated[int, _key("agents", "The most agents asked in one call; then others are", ge=1)] = 100
     improvement: Annotated[
         float,
         _key("share", "By how much each further round is to undercut the best price; 0 decides at once", ge=0, lt=1),

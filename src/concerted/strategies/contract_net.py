@@ -88,10 +88,9 @@ class Net:
         try:
             while self.shop.unfinished or self.shop.busy:
                 seen = self.shop.changes
-                tasks = self.shop.waiting()
-                if tasks and self.run.agents:
+                if self.shop.waiting(1) and self.run.agents:
                     self._choose_manager()
-                    self._call_for(tasks)
+                    self._call()
                 await self.shop.news(seen, within=self._pause_s())
             await self.shop.news(-1)  # what has gone wrong in the last of them
         finally:
@@ -131,24 +130,37 @@ class Net:
 
     # calls
 
-    def _call_for(self, tasks: list[Task]) -> None:
-        """Open a call for each of these tasks for which somebody has room, the most urgent first."""
+    def _call(self) -> None:
+        """Open calls for the tasks that are ready, the most urgent first, as many as there are places for."""
         everybody = self._contractors()
         free = self.shop.staff.free(everybody)
-        places = sum(free.values())
-        for task in tasks:
-            able = [agent for agent in everybody if _is_able(self.run.agents[agent], task)]
-            asked = self._asked.setdefault(task.id, Asked())
-            if asked.pause_until > self.run.now():
+        places, now = sum(free.values()) - self._calling, self.run.now()
+        able_for: dict[Any, list[AgentId]] = {}
+        for task in self.shop.waiting(max(0, places) + len(self._asked)):
+            if places <= 0:
+                return
+            asked = self._asked.get(task.id, Asked())
+            if asked.pause_until > now:
                 continue
-            declined = self.shop.declined.get(task.id, set())
-            left = [agent for agent in able if agent not in asked.agents and agent not in declined]
+            needs = (task.agent, tuple(sorted(task.required_capabilities.items())))
+            if needs not in able_for:
+                able_for[needs] = [agent for agent in everybody if _is_able(self.run.agents[agent], task)]
+            passed_over = asked.agents | self.shop.declined.get(task.id, set())
+            left = [agent for agent in able_for[needs] if agent not in passed_over]
             contractors = [agent for agent in left if agent in free]
             if not left:
-                self._nobody(task, asked)
-            elif contractors and self._calling < places:
+                self._nobody(task)
+            elif contractors:
+                places -= 1
                 self._calling += 1
-                self.shop.begin(task.id, partial(self._contract_out, task, contractors))
+                self.shop.begin(task.id, partial(self._contract_out, task, self._most_promising(contractors)))
+
+    def _most_promising(self, contractors: list[AgentId]) -> list[AgentId]:
+        """Return whom one call asks: all, or the `max_contractors` with the best record, then the least to do."""
+        most, book, staff = self.office.rules.max_contractors, self.office.book, self.shop.staff
+        if len(contractors) <= most:
+            return contractors
+        return sorted(contractors, key=lambda agent: (-book.reliability(agent), staff.load(agent), agent))[:most]
 
     async def _contract_out(self, task: Task, contractors: list[AgentId]) -> None:
         """See to one task: negotiate, then go from one binding proposal to the next until it is decided."""
@@ -172,7 +184,10 @@ class Net:
 
     def _remember(self, task: Task, call: Call, contracts: int) -> None:
         """Note who need not be asked again soon: nobody if there was a contract, else who made no good proposal."""
-        asked = self._asked[task.id]
+        if call.is_over:
+            self._asked.pop(task.id, None)
+            return
+        asked = self._asked.setdefault(task.id, Asked())
         if contracts:
             asked.agents.clear()
             return
@@ -181,8 +196,9 @@ class Net:
         asked.agents |= {agent for agent in call.talks if agent not in still_bound}
         asked.why |= {**call.reasons, **ranking.unfit}
 
-    def _nobody(self, task: Task, asked: Asked) -> None:
+    def _nobody(self, task: Task) -> None:
         """Nobody has a proposal that can be accepted: ask again after a while, `retries` more times."""
+        asked = self._asked.setdefault(task.id, Asked())
         asked.times += 1
         why = [f"{agent}: {reason}" for agent, reason in sorted(asked.why.items())]
         more = f" and {len(why) - NAMED} more" if len(why) > NAMED else ""
@@ -190,6 +206,7 @@ class Net:
         if asked.times > task.retries:
             if task.id not in self.office.book.contracted:
                 self.office.book.unproposed.add(task.id)
+            del self._asked[task.id]
             self.shop.fail(task.id, f"no proposal to accept in {asked.times} calls; {reason}")
             return
         self.shop.wait_for_agent(task.id, reason)
