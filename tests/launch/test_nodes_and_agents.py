@@ -90,6 +90,21 @@ def test_an_agent_that_comes_to_many_nodes_is_in_the_log_once(postgres: Callable
     run(test)
 
 
+def test_a_node_shows_also_the_agents_of_the_others(postgres: Callable[[], str]) -> None:
+    async def test() -> None:
+        url = postgres()
+        async with open_coordinator(url, coordination=QUICK) as one, open_coordinator(url, coordination=QUICK) as two:
+            await one.register(worker("bob"))
+            await two.register(worker("ann"))
+            assert [(view.id, view.state) for view in await one.agents()] == [("ann", "elsewhere"), ("bob", "alive")]
+            assert [(view.id, view.state) for view in (await two.status()).agents] == [
+                ("ann", "alive"),
+                ("bob", "elsewhere"),
+            ]
+
+    run(test)
+
+
 def test_a_node_that_agents_could_not_reach_does_not_open(postgres: Callable[[], str], places: Path) -> None:
     async def test() -> None:
         url = postgres()

@@ -208,7 +208,7 @@ async def _status(of: Coordinator, command: Status) -> StatusView:
 
 
 async def _agents(of: Coordinator, _: Agents) -> list[AgentView]:
-    return of.roster.views()
+    return await _viewer(of).agents()
 
 
 async def _events(of: Coordinator, command: Events) -> list[EventView]:

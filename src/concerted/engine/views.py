@@ -82,7 +82,7 @@ class Viewer:
         for record in records:
             waiting = await self._waiting(record) if record.status in UNFINISHED else ()
             runs.append(_run_view(record, await self._tasks(record.id), waiting))
-        agents = self._of.roster.views() if self._of else await self._agents()
+        agents = await self.agents()
         counts: dict[str, int] = {}
         for run in runs:
             counts[run.status] = counts.get(run.status, 0) + 1
@@ -96,6 +96,17 @@ class Viewer:
             blocked=await self._blocked(),
             now=self._now(),
         )
+
+    async def agents(self) -> list[AgentView]:
+        """Return all agents by id: those that are here as they are, those of other nodes as the log has them."""
+        if self._of is None:
+            return await self._agents()
+        here = self._of.roster.views()
+        if not self._of.store.shared:
+            return here
+        known = {view.id for view in here}
+        others = [view for view in await self._agents() if view.id not in known]
+        return sorted([*here, *map(_elsewhere, others)], key=lambda view: view.id)
 
     async def events(self, asked: Events) -> list[EventView]:
         """Return entries of the log."""
@@ -246,6 +257,11 @@ class Viewer:
                 )
             )
         return views
+
+
+def _elsewhere(view: AgentView) -> AgentView:
+    """Say of an agent that it has not come to this node; one that is gone, or has left, is gone for all."""
+    return view if view.state == "gone" else msgspec.structs.replace(view, state="elsewhere")
 
 
 def _run_view(record: RunRecord, tasks: tuple[TaskResult, ...], waiting: tuple[Waiting, ...]) -> RunView:
