@@ -123,7 +123,7 @@ def test_everybody_is_told_the_outcome_once() -> None:
     (told,) = step.sends
     assert (told.to, told.type) == ((ANN, BOB, CY), "DECISION_CLOSED")
     assert told.content["outcome"] == "accepted"
-    assert told.content["why"] == "2 of 3 for accept, it takes more than 1 1/2"
+    assert told.content["why"] == "2 of 3 for accept, it takes 2"
     assert step.wake_at is None
 
 
@@ -206,7 +206,7 @@ def test_a_silent_voter_lets_it_lapse_at_the_deadline() -> None:
     assert [event.kind for event in step.events] == ["decision.closed"]
     told = answer(state, Look(), 61.0)
     assert (told.status, told.cause, told.missing, told.success) == ("lapsed", "deadline", (CY,), False)
-    assert told.why == "1 of 3 for accept, it takes more than 1 1/2, and 1 did not vote"
+    assert told.why == "1 of 3 for accept, it takes 2, and 1 did not vote"
 
 
 def test_if_no_majority_answers_nothing_is_decided() -> None:

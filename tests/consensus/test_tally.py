@@ -117,14 +117,14 @@ def test_options_that_share_the_votes_are_rejected() -> None:
     for voter, choice in (("a", "red"), ("b", "blue"), ("c", "green")):
         tally = count(tally, rule, AgentId(voter), choice, 1)
     verdict = final(rule, tally)
-    assert (verdict.outcome, verdict.why) == ("rejected", "1 of 3 for red, it takes more than 1 1/2")
+    assert (verdict.outcome, verdict.why) == ("rejected", "1 of 3 for red, it takes 2")
 
 
 @pytest.mark.parametrize(
     ("rule", "votes", "why"),
     [
-        (rule_of("2/3"), "++-", "2 of 3 for accept, it takes at least 2"),
-        (rule_of("2/3"), "+..", "1 of 3 for accept, it takes at least 2, and 2 did not vote"),
+        (rule_of("2/3"), "++-", "2 of 3 for accept, it takes 2"),
+        (rule_of("2/3"), "+..", "1 of 3 for accept, it takes 2, and 2 did not vote"),
         (rule_of("2/3", vetoes=["v1"]), "+-+", "vetoed by v1"),
         (rule_of("2/3", quorum="2/3"), "+..", "1 of 3 voted, at least 2/3 must"),
         (CAST, "o..", "nobody voted for or against"),

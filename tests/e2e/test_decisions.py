@@ -34,7 +34,7 @@ def test_scripts_vote_side_by_side_and_the_asking_script_goes_on_only_if_it_is_a
     code, out, err = shell.end(asking)
 
     assert code == 0, err
-    assert out.startswith("d accepted: 3 of 3 have voted; 2 of 3 for accept, it takes at least 2")
+    assert out.startswith("d accepted: 3 of 3 have voted; 2 of 3 for accept, it takes 2")
     assert [returned for _, returned in told] == [0, 0, 0], told
     results = [json.loads(written) for (written, _), _ in told]
     assert [(one["status"], one["ballot"]) for one in results] == [("accepted", choice) for choice in votes.values()]
@@ -105,4 +105,4 @@ def test_a_deadline_that_comes_while_nothing_runs_ends_it_all_the_same(shell: An
     assert (told["status"], told["cause"], told["missing"]) == ("lapsed", "deadline", ["bob", "cy"])
     assert told["closed_at"] == told["deadline_at"]
     why = shell.run("why", "d").stdout
-    assert "lapsed: 1 of 3 for accept, it takes at least 2, and 2 did not vote; closed since its deadline came" in why
+    assert "lapsed: 1 of 3 for accept, it takes 2, and 2 did not vote; closed since its deadline came" in why

@@ -3,8 +3,10 @@
 import asyncio
 import random
 
+import msgspec
 import pytest
 
+from concerted.consensus.ballots import Opening
 from concerted.ports.commands import Submit
 from concerted.ports.store import Row, Write
 from concerted.sim.actors import Done, SimInbox, stand_in
@@ -86,6 +88,47 @@ def test_a_world_in_order_has_no_problem():
 )
 def test_a_log_that_is_wrong_is_told(rows, told):
     assert any(told in problem for problem in run_virtual(tampered(rows)))
+
+
+def decided(kind, agent=None, **data):
+    return Row(stream="decision:d", at=1.0, kind=f"decision.{kind}", agent=agent, data=encode(data))
+
+
+def opening(*voters):
+    opened = Opening(
+        id="d", question="ship it?", electorate=dict.fromkeys(voters, 1), opened_by=AgentId("ann"), opened_at=1.0
+    )  # fmt: skip
+    return decided("created", "ann", opening=msgspec.to_builtins(opened), status="voting")
+
+
+def ballot(agent, choice):
+    return decided("ballot_cast", agent, choice=choice, reason="", signature=None)
+
+
+def closed(status, cause="complete"):
+    return decided("closed", None, status=status, cause=cause, closed_at=1.0, reason="")
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ([opening("ann"), ballot("ann", "accept"), closed("accepted")], None),
+        (
+            [opening("ann"), ballot("ann", "accept"), closed("rejected")],
+            "as rejected; its ballots come to accepted",
+        ),
+        ([opening("ann"), ballot("ann", "accept"), closed("accepted"), closed("accepted")], "was closed 2 times"),
+        ([opening("ann", "bob"), ballot("ann", "accept"), closed("lapsed")], "some are missing"),
+        ([opening("ann", "bob"), ballot("ann", "accept"), ballot("ann", "accept")], "counts a voter twice"),
+        (
+            [opening("ann", "bob"), closed("lapsed", "withdrawn"), ballot("ann", "accept")],
+            "took a ballot after its end",
+        ),
+    ],
+)
+def test_a_decision_whose_end_does_not_follow_from_its_ballots_is_told(rows, told):
+    problems = run_virtual(tampered(rows))
+    assert any(told in problem for problem in problems) if told else problems == []
 
 
 def test_evidence_after_the_end_is_no_problem():

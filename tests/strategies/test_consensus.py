@@ -48,6 +48,31 @@ def test_the_agents_of_the_run_judge_its_objective(play: Any) -> None:
     play(act)
 
 
+def test_why_tells_what_the_agents_think_and_what_came_of_it(play: Any) -> None:
+    async def act(stage: Any) -> None:
+        await stage.enter(voter("ann", "reject"))
+        await stage.enter(voter("bob", "maybe", after_s=2.0))
+        await stage.run("consensus", SHIP, id="ship-7", deadline=5)
+        assert [line.partition("  ")[2] for line in (await stage.why("r"))[2:]] == [
+            "asked ann, bob: JUDGE",
+            "ann judges: reject (ann has looked at build 7)",
+            "decision ship-7 is rejected: 0 of 2 for accept, it takes 2",
+            "run failed: rejected: 0 of 2 for accept, it takes 2",
+        ]
+
+    play(act)
+
+
+def test_an_answer_that_is_no_ballot_is_told_as_such(play: Any) -> None:
+    async def act(stage: Any) -> None:
+        await stage.enter(voter("ann", "maybe"))
+        await stage.run("consensus", SHIP, id="ship-7", deadline=5)
+        told = "; ".join(await stage.why("r"))
+        assert "what ann answered is no ballot in decision ship-7: 'maybe' is no ballot" in told
+
+    play(act)
+
+
 def test_a_run_whose_proposal_is_rejected_has_not_succeeded(play: Any) -> None:
     async def act(stage: Any) -> None:
         await electorate(stage, ann="reject", bob="reject", cy="accept")

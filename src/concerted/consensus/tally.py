@@ -8,9 +8,9 @@ Both are exact and cost O(options).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from typing import Literal
 
 from concerted.consensus.rule import ABSTAIN, REJECT, Rule, share
@@ -150,12 +150,5 @@ def _best(rule: Rule, approvals: Mapping[str, int], cast: int, total: int) -> st
 def _score(rule: Rule, option: str, yes: int, cast: int, total: int) -> str:
     of = total if rule.base == "electorate" else cast
     needed = share(rule.threshold) * of
-    many = "more than" if rule.comparison == ">" else "at least"
-    return f"{yes} of {of} for {option}, it takes {many} {_number(needed)}"
-
-
-def _number(value: Fraction) -> str:
-    whole, rest = divmod(value.numerator, value.denominator)
-    if not rest:
-        return str(whole)
-    return f"{whole} {rest}/{value.denominator}" if whole else f"{rest}/{value.denominator}"
+    least = math.floor(needed) + 1 if rule.comparison == ">" else math.ceil(needed)  # weights are whole
+    return f"{yes} of {of} for {option}, it takes {max(1, least)}"

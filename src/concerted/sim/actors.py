@@ -19,7 +19,8 @@ from concerted.agent.abilities import Ability
 from concerted.agent.desk import Desk
 from concerted.agent.kit import Agent
 from concerted.agent.work import Work
-from concerted.messages import Beat, Envelope, Reply
+from concerted.consensus.rule import ABSTAIN, REJECT
+from concerted.messages import Beat, Envelope, Judge, Reply
 from concerted.sim.network import STEP_S, Network, Pipe, SimLink
 from concerted.sim.virtual_time import Process, SimClock, VirtualLoop
 from concerted.values import AgentId, Profile, Task, digest, encode
@@ -220,7 +221,8 @@ class SimInbox:
 def stand_in(profile: Profile, seed: int) -> Agent:
     """Make the agent that stands in for a program: it does every task, in a time and with a result of the seed's.
 
-    The result of a task follows from its id and payload alone, whoever does it and however often.
+    The result of a task follows from its id and payload alone, whoever does it and however often.  What it thinks
+    of a proposal follows from the seed.
     """
     agent = Agent(profile)
 
@@ -229,7 +231,13 @@ def stand_in(profile: Profile, seed: int) -> Agent:
         await asyncio.sleep(dice.uniform(*WORK_S) / profile.speed)
         return {"task": task.id, "digest": digest(encode([task.payload, dict(work.results)]))}
 
+    async def judge(request: Judge) -> dict[str, str]:
+        dice = random.Random(f"{seed}/{profile.id}/{request.decision}")
+        await asyncio.sleep(dice.uniform(*WORK_S) / profile.speed)
+        return {"choice": dice.choice((*request.options, *request.options, REJECT, ABSTAIN)), "reason": "by dice"}
+
     agent.task(on_restart="fail")(perform)
+    agent.on(Judge, on_restart="run")(judge)
     return agent
 
 

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from concerted.consensus import decision
+from concerted.consensus.certificate import verify
+from concerted.consensus.decision_state import certify
 from concerted.engine.takeover import check_replay
 from concerted.kinds import ENDINGS
 from concerted.ports.store import Entry
+from concerted.primitives.fold import unfold
 from concerted.runs.instance import Coordinate
 from concerted.sim.world import Played
 from concerted.values import RunId
@@ -32,6 +36,7 @@ async def problems_of(played: Played, strategies: Callable[[str], Coordinate]) -
     for run, entries in by_run.items():
         found += [f"run {run}: {problem}" for problem in _run(entries, played, run)]
     found += _log(played)
+    found += _decisions(played)
     found += _effects(played)
     differed = await played.disk.memory.rebuild()
     if differed:
@@ -124,6 +129,29 @@ def _log(played: Played) -> Iterator[str]:
     for durable in played.durable_at_deaths:
         if len(played.log) < durable:
             yield f"{durable} entries were durable when a coordinator died; now there are {len(played.log)}"
+
+
+def _decisions(played: Played) -> Iterator[str]:
+    """A decision ends once, and as the ballots before its end come to; no voter is counted twice."""
+    streams: dict[str, list[Entry]] = {}
+    for entry in played.log:
+        if entry.stream.startswith("decision:"):
+            streams.setdefault(entry.stream, []).append(entry)
+    for stream, entries in streams.items():
+        ends = [entry for entry in entries if entry.kind == "decision.closed"]
+        voters = [entry.agent for entry in entries if entry.kind == "decision.ballot_cast"]
+        if len(ends) > 1:
+            yield f"{stream} was closed {len(ends)} times"
+        if len(dict.fromkeys(voters)) < len(voters):
+            yield f"{stream} counts a voter twice"
+        if len(ends) != 1:
+            continue
+        told = verify(certify(unfold(decision, None, entries[: entries.index(ends[0]) + 1])))
+        yield from (f"{stream}: {problem}" for problem in told.problems)
+        if told.outcome != ends[0].value()["status"]:
+            yield f"{stream} was closed as {ends[0].value()['status']}; its ballots come to {told.outcome}"
+        if any(entry.kind.startswith("decision.ballot") for entry in entries[entries.index(ends[0]) :]):
+            yield f"{stream} took a ballot after its end"
 
 
 def _effects(played: Played) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from concerted.kinds import ENDINGS
 from concerted.ports.store import Entry
+from concerted.story.judgements import decided_words, judged_words
 from concerted.values import Instant
 
 __all__ = ["about_agent", "clock", "reply_words", "sentence", "some"]
@@ -57,6 +58,8 @@ def sentence(entry: Entry, value: dict[str, Any]) -> str | None:
             return f"child run {value['run']} started ({value['strategy']})"
         case "child.ended":
             return f"child run {value['run']} {value['status']}"
+        case "effect.recorded":
+            return decided_words(value)
         case _:
             return _domain_words(entry.kind, agent, ref, value)
 
@@ -65,6 +68,8 @@ def _domain_words(kind: str, agent: str, ref: str, value: dict[str, Any]) -> str
     match kind:
         case "tasks.added":
             return f"tasks: {some([task['id'] for task in value['tasks']])}"
+        case "ballot.refused":
+            return f"what {agent} answered is no ballot in decision {ref}: {value['reason']}"
         case "auction.announced":
             return f"auction of {some(value['tasks'])} to {some(value['bidders'])}"
         case "auction.closed":
@@ -147,6 +152,8 @@ def reply_words(asked: str, agent: str, value: dict[str, Any]) -> str | None:
         return f"{agent} bid on {some(bids)}" if bids else f"{agent} did not bid: {answer.get('reason') or 'no reason'}"
     if asked == "CALL_FOR_PROPOSALS" and isinstance(answer, dict) and isinstance(answer.get("cost"), int | float):
         return f"{agent} proposed to do it for {answer['cost']:g}"
+    if asked == "JUDGE":
+        return f"{agent} judges: {judged_words(answer)}"
     if asked in ANSWERED_BY_THE_NEXT_LINE:
         return None
     return f"{agent} answered {asked}"
