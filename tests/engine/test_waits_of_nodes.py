@@ -11,9 +11,10 @@ from concerted.engine.commands import serve
 from concerted.engine.coordinator import Coordinator
 from concerted.engine.permissions import LOCAL
 from concerted.errors import Deadlock, Unreachable
-from concerted.ports.commands import Command
+from concerted.ports.commands import Command, Why
 from concerted.ports.holding import AcquireLease, Leases, ReleaseLease, RevokeLease
 from concerted.ports.meeting import ArriveAtSyncPoint, CreateSyncPoint, GetSyncPoint
+from concerted.ports.store import Row, Write
 from concerted.ports.waits import PostedWait
 from concerted.values import AgentId
 
@@ -281,6 +282,22 @@ def test_waits_that_can_end_are_no_deadlock_wherever_they_are(on_nodes: OnNodes)
         assert (await waiting[0]).status == "completed"
         for one in waiting:
             one.cancel()
+
+    on_nodes(2, scene)
+
+
+def test_why_an_agent_waits_is_said_at_every_node(on_nodes: OnNodes) -> None:
+    async def scene(nodes: list[Coordinator]) -> None:
+        n = Nodes(nodes)
+        known = Row(stream="agent:bob", at=1.0, kind="agent.registered", agent="bob", data=b'{"profile":{"id":"bob"}}')
+        await nodes[0].store.append([Write(rows=[known])])
+        await n.serve(0, take("ann", "a"))
+        bob = n.give(0, take("bob", "a", wait_s=600))
+        await n.posted("bob")
+        [here], [there] = [(await n.serve(node, Why(subject="bob"))).waiting for node in (0, 1)]
+        assert (there.subject, there.waiting_for) == (here.subject, here.waiting_for)
+        assert there.unblocked_by == "ann"
+        bob.cancel()
 
     on_nodes(2, scene)
 

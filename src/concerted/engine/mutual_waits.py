@@ -85,11 +85,11 @@ class MutualWaits(Mapping[AgentId, Sequence[Waiter]]):
     def views(self, agent: AgentId | None = None) -> list[Waiting]:
         """Return what is waited for now, by everybody or by one agent."""
         agents = sorted(self._callers) if agent is None else [agent]
-        return [
-            waiting_view(f"{waiter.agent} at {waiter.subject}", waiter.wait)
-            for one in agents
-            for waiter in self._of_callers(one)
-        ]
+        return [_view(waiter) for one in agents for waiter in self._of_callers(one)]
+
+    async def views_elsewhere(self, agent: AgentId) -> list[Waiting]:
+        """Return what an agent waits for at other nodes, but for what is over in a moment."""
+        return [] if self.of_nodes is None else [_view(waiter) for waiter in await self.of_nodes.elsewhere(agent)]
 
     def __getitem__(self, agent: AgentId) -> Sequence[Waiter]:
         found = self._of_callers(agent) + self.of_run(agent)
@@ -121,6 +121,10 @@ class MutualWaits(Mapping[AgentId, Sequence[Waiter]]):
     def _waiter(self, agent: AgentId, held: Held, caller: Caller) -> Waiter | None:
         wait = held.machine.waits(held.state, caller.request, self._of.clock.now())
         return None if wait is None else Waiter(agent, held.stream, wait)
+
+
+def _view(waiter: Waiter) -> Waiting:
+    return waiting_view(f"{waiter.agent} at {waiter.subject}", waiter.wait)
 
 
 def waiting_view(subject: str, wait: Wait, now: Instant | None = None) -> Waiting:

@@ -195,6 +195,7 @@ class Viewer:
         lines += [f"holds {task.run}:{task.id} under claim {task.epoch}" for task in held]
         if self._of is not None:
             waiting += self._of.primitives.waits.views(agent)
+            waiting += await self._of.primitives.waits.views_elsewhere(agent)
         return WhyView(subject=agent, lines=tuple(lines), waiting=tuple(waiting))
 
     async def _waiting(self, record: RunRecord, agent: AgentId | None = None) -> tuple[Waiting, ...]:

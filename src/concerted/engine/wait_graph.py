@@ -86,6 +86,11 @@ class WaitGraph:
                         tuples.add(id(one.waiter.wait.unblocked_by))
                         to_visit.update((name, None) for name in one.waiter.wait.unblocked_by if name not in self._seen)
 
+    async def elsewhere(self, agent: AgentId) -> list[Waiter]:
+        """Return what an agent waits for at other nodes."""
+        rows = [row for row in await self._posted.of([agent]) if row.node != self._of.world.node]
+        return [waiter for row in rows if (waiter := await self._waiter(row)) is not None]
+
     def blocked(self, row: WaitKey, place: int) -> Blocked | None:
         """Say whether a wait can never end because of those that were posted before it; None if it can.
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
-from concerted.board.waits import closes_cycle, deadlock
+from concerted.board.waits import Waiter, closes_cycle, deadlock
 from concerted.engine.wait_graph import Blocked, WaitGraph
 from concerted.errors import ConcertedError
 from concerted.ports.primitive import Ask
@@ -116,6 +116,14 @@ class WaitsOfNodes:
         self._clear(mine)
         self._ended.append(mine.number)
         self._wake_in(SHORT_S)
+
+    async def elsewhere(self, agent: AgentId) -> list[Waiter]:
+        """Return what an agent waits for at other nodes, as far as they have posted it.
+
+        Raises:
+            Unreachable: the database is away.
+        """
+        return await WaitGraph(self._of, self._posted, self._request_of).elsewhere(agent)
 
     def hurry(self) -> None:
         """Look at once: the newest wait seems to close a cycle."""
