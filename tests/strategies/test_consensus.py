@@ -149,6 +149,7 @@ def test_the_coordinator_is_killed_between_the_opening_and_the_close(play: Any) 
         ({"rule": {"base": "all"}}, "is no rule"),
         ({"deadline": "soon"}, "the deadline of strategy consensus"),
         ({"options": "red"}, "do not fit"),
+        ({"vetoes": ["ann"]}, "has no option vetoes; it has question, proposal, options, electorate, rule"),
         ({"electorate": ["ann", "ann"]}, "ann is named twice"),
     ],
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 from concerted.consensus.ballots import ALGORITHMS, Algorithm, proposal_digest
 from concerted.consensus.certificate import Cause, Certificate
-from concerted.consensus.decision_state import SHOWN, Await, Decision, Request, Status, Vote, certify
+from concerted.consensus.decision_state import SHOWN, Await, Decision, Request, Status, Vote, call_roll, certify
 from concerted.consensus.rule import ABSTAIN, REJECT, Rule, in_words
 from concerted.consensus.tally import Outcome
 from concerted.machine import EVERYBODY, Event, Look, Result, Wait
@@ -138,16 +138,14 @@ def _own(state: Decision, request: Request) -> dict[str, Any]:
 
 
 def _lists(state: Decision) -> dict[str, Any]:
-    ballots = sorted((ballot for _, ballot in state.ballots.unordered()), key=lambda ballot: ballot.position)
+    roll = call_roll(state)
     return {
-        "approved_by": tuple(one.voter for one in ballots if one.choice in state.opening.options),
-        "rejected_by": tuple(one.voter for one in ballots if one.choice == REJECT),
-        "abstained": tuple(one.voter for one in ballots if one.choice == ABSTAIN),
-        "missing": tuple(AgentId(name) for name in state.missing),
-        "lost_agents": tuple(AgentId(name) for name in state.lost),
-        "equivocated": tuple(
-            AgentId(name) for name in state.ignored if any(one.signature is not None for one in state.ignored[name])
-        ),
+        "approved_by": roll.approved,
+        "rejected_by": roll.rejected,
+        "abstained": roll.abstained,
+        "missing": roll.missing,
+        "lost_agents": roll.lost,
+        "equivocated": roll.equivocated,
     }
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from concerted.consensus.ballots import Algorithm, Ballot, Opening, opening_digest
 from concerted.consensus.certificate import Cause, Certificate, Equivocation, Position, certificate_of, close
-from concerted.consensus.rule import ACCEPT, Rule
+from concerted.consensus.rule import ABSTAIN, ACCEPT, REJECT, Rule
 from concerted.consensus.tally import Tally, Verdict, count, open_tally
 from concerted.machine import Event, Found, Look, Lost, Wake
 from concerted.persistent import Map
@@ -24,8 +24,10 @@ __all__ = [
     "Create",
     "Decision",
     "Request",
+    "Roll",
     "Status",
     "Vote",
+    "call_roll",
     "certify",
     "evolve",
 ]
@@ -82,8 +84,23 @@ Request = Create | Vote | Await | Cancel | Wake | Look | Lost | Found
 
 
 @dataclass(frozen=True, slots=True)
+class Roll:
+    """Who voted how, in the order of the log; sorted: who has not, who of them is gone, who signed two ballots."""
+
+    approved: tuple[AgentId, ...]
+    rejected: tuple[AgentId, ...]
+    abstained: tuple[AgentId, ...]
+    missing: tuple[AgentId, ...]
+    lost: tuple[AgentId, ...]
+    equivocated: tuple[AgentId, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Closing:
-    """When, why and how it was closed.  by, reason: of a withdrawal.  certificate: of at most SHOWN voters."""
+    """When, why and how it was closed.  by, reason: of a withdrawal.
+
+    certificate, roll: of at most SHOWN voters; made once, for all who ask.
+    """
 
     at: Instant
     cause: Cause
@@ -92,6 +109,7 @@ class Closing:
     by: AgentId | None
     reason: str
     certificate: Certificate | None
+    roll: Roll | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +175,29 @@ def certify(state: Decision) -> Certificate:
     assert closing is not None, f"{state.stream} is not closed"
     if closing.certificate is not None:
         return closing.certificate
-    ballots = sorted((ballot for _, ballot in state.ballots.unordered()), key=lambda ballot: ballot.position)
     position = Position(stream=state.stream, closed=closing.position)
-    return certificate_of(state.opening, tuple(ballots), _equivocations(state), closing.cause, closing.at, position)
+    ballots = tuple(_in_order(state))
+    return certificate_of(state.opening, ballots, _equivocations(state), closing.cause, closing.at, position)
+
+
+def call_roll(state: Decision) -> Roll:
+    """Return who has voted how, and who has not.  O(n log n), unless it is kept."""
+    if state.closing is not None and state.closing.roll is not None:
+        return state.closing.roll
+    ballots, options = _in_order(state), state.opening.options
+    signed_twice = [name for name in state.ignored if any(one.signature is not None for one in state.ignored[name])]
+    return Roll(
+        approved=tuple(one.voter for one in ballots if one.choice in options),
+        rejected=tuple(one.voter for one in ballots if one.choice == REJECT),
+        abstained=tuple(one.voter for one in ballots if one.choice == ABSTAIN),
+        missing=tuple(AgentId(name) for name in state.missing),
+        lost=tuple(AgentId(name) for name in state.lost),
+        equivocated=tuple(AgentId(name) for name in signed_twice),
+    )
+
+
+def _in_order(state: Decision) -> list[Ballot]:
+    return sorted((ballot for _, ballot in state.ballots.unordered()), key=lambda ballot: ballot.position)
 
 
 def _opened(event: Event) -> Decision:
@@ -184,11 +222,11 @@ def _ballot(state: Decision, event: Event, at: Instant) -> Ballot:
 def _closed(state: Decision, event: Event) -> Decision:
     data = event.data
     verdict = close(state.opening, state.tally, data["cause"])
-    closing = Closing(data["closed_at"], data["cause"], verdict, state.length, event.agent, data["reason"], None)
+    closing = Closing(data["closed_at"], data["cause"], verdict, state.length, event.agent, data["reason"], None, None)
     state = replace(state, status=verdict.outcome, closing=closing)
     if len(state.opening.electorate) > SHOWN:
         return state
-    return replace(state, closing=replace(closing, certificate=certify(state)))
+    return replace(state, closing=replace(closing, certificate=certify(state), roll=call_roll(state)))
 
 
 def _equivocations(state: Decision) -> tuple[Equivocation, ...]:

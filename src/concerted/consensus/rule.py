@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -66,7 +67,14 @@ def share(text: Any) -> Fraction:
     Raises:
         Invalid: it is none.
     """
-    found = _SHARE.fullmatch(text) if isinstance(text, str) and len(text) <= SHARE_CHARACTERS else None
+    if not isinstance(text, str):
+        raise Invalid(f"{text!r} is no share; write a fraction as text, such as '2/3', '0.75' or '75%'")
+    return _share(text)
+
+
+@lru_cache(maxsize=256)
+def _share(text: str) -> Fraction:
+    found = _SHARE.fullmatch(text) if len(text) <= SHARE_CHARACTERS else None
     if found is None or (found[2] is not None and int(found[2]) == 0):
         raise Invalid(f"{text!r} is no share; write a fraction as text, such as '2/3', '0.75' or '75%'")
     value = Fraction(int(found[1]), int(found[2])) if found[1] else Fraction(found[3]) / (100 if found[4] else 1)

@@ -96,11 +96,16 @@ async def coordinate(run: Run) -> Outcome:
 
 
 def _question(run: Run) -> Question:
-    """Read the options.
+    """Read the options.  One that nobody knows is refused: a misspelt rule must not become another rule.
 
     Raises:
         Invalid: they are none.
     """
+    known = [*Question.__struct_fields__, *Consensus.__struct_fields__]
+    strange = [name for name in run.options if name not in known]
+    if strange:
+        own = ", ".join(Question.__struct_fields__)
+        raise Invalid(f"strategy consensus has no option {', '.join(strange)}; it has {own}")
     try:
         asked = msgspec.convert(dict(run.options), Question)
     except msgspec.ValidationError as error:
