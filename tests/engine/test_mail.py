@@ -228,6 +228,18 @@ def test_the_same_request_given_many_times_at_once_stores_one_message(bench):
     bench(main)
 
 
+def test_a_message_that_is_there_is_answered_for_also_when_the_inbox_is_full(bench):
+    async def main(b):
+        b.config = Coordination(inbox=Inbox(max_messages=1))
+        await b.again()
+        first = await b.serve(send("bob", request_id="one"))
+        assert await b.serve(send("bob", request_id="one")) == first
+        with pytest.raises(Overloaded):
+            await b.serve(send("bob", request_id="two"))
+
+    bench(main)
+
+
 def test_a_cursor_goes_on_after_a_number_whatever_was_fetched_before(bench):
     async def main(b):
         for number in range(4):

@@ -11,7 +11,7 @@ import msgspec
 from concerted.board import inbox
 from concerted.engine.mail import Mail, mail_row, message_of
 from concerted.engine.permissions import Principal, acting_as
-from concerted.errors import Conflict, Invalid, NotFound
+from concerted.errors import Conflict, Invalid, NotFound, Overloaded
 from concerted.kinds import MAIL_STREAM
 from concerted.ports.mail import AcknowledgeMessages, FetchMessages, MailCommand, MessageView, Receipts, SendMessage
 from concerted.ports.mail import Sent as SentView
@@ -28,7 +28,6 @@ MAX_WAIT_S = 600.0
 LIMIT_MAX = 10_000  # messages of one fetch
 FOR_EVER_S = 1e10
 NAMED_MAX = 5  # recipients named in an error
-TRIES = 3  # a message that could not be written is there
 
 
 class Inboxes:
@@ -61,14 +60,18 @@ class Inboxes:
         # Its message is the first row of a stream of its own: of several that give it at once, also to several
         # nodes, one writes that, and it is known for as long as the log.
         stream = f"{MAIL_STREAM}.request:{id}"
-        for _ in range(TRIES):
-            for first in await self._of.store.stream(stream, limit=1):
-                _require_same(first.value(), to, command)
-                return SentView(id=id, to=to)
+        refused: Overloaded | None = None
+        try:
             if await self._store(id, to, command, caller, stream):
                 return SentView(id=id, to=to)
-            self._of.check()
-        raise AssertionError(f"the message of {stream} is neither there nor can it be written")
+        except Overloaded as error:  # what is there already needs no room
+            refused = error
+        for first in await self._of.store.stream(stream, limit=1):
+            _require_same(first.value(), to, command)
+            return SentView(id=id, to=to)
+        self._of.check()
+        assert refused is not None, f"the message of {stream} is neither there nor can it be written"
+        raise refused
 
     async def _store(
         self, id: str, to: tuple[AgentId, ...], command: SendMessage, caller: Caller, stream: str | None = None
