@@ -75,7 +75,8 @@ _FOLLOWING: Mapping[str, str] = {
     " without (agent -> reason).",
     "contract.formed": "The agent has agreed to do task `ref`: contract, value, score, terms.",
     "contract.declined": "The agent does not stand by its proposal for task `ref`: cfp, reason.",
-    "contract.settled": "The agent's contract about task `ref` has ended: contract, status, paid, penalties, balance.",
+    "contract.settled": "The agent's contract about task `ref` has ended: contract, status, paid, penalties, balance,"
+    " overdue_s.",
     "contract.not_understood": "The agent has said what could not come then; nothing has changed: about, reason.",
     "task.assigned": "The leader gives task `ref` to the agent: term.",
     "clusters.formed": "Agents of the run form clusters: clusters (cluster -> how many), inertia, depth.",

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from concerted.sync.predicate import Condition
     from concerted.sync.sync_point import SyncResult
 
-__all__ = ["AgentChange", "Replies", "Run", "Strategy"]
+__all__ = ["AgentChange", "Fact", "Replies", "Run", "Strategy"]
 
 
 class AgentChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +36,16 @@ class AgentChange(msgspec.Struct, frozen=True, kw_only=True):
     agent: AgentId
     change: Literal["joined", "changed", "lost"]
     reason: str = ""
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry of another run in the log, as `run.past` shows it; data: what its kind says."""
+
+    run: RunId
+    at: Instant
+    agent: AgentId | None
+    ref: str | None
+    data: Any
 
 
 class Replies(tuple[Reply, ...]):
@@ -154,6 +164,16 @@ class Run(Protocol):
 
     async def compute(self, fn: Callable[..., Any], *args: Any) -> Any:
         """Compute outside the loop and record the result, which must have a JSON form."""
+
+    async def past(self, kind: str, fold: Callable[[Sequence[Fact]], Any], *, limit: int = 1000) -> Any:
+        """Fold what the log says of other runs into one value, and record that; it must have a JSON form.
+
+        fold: gets the newest `limit` entries of a kind, oldest first, from the newest 100,000 entries of the log;
+        archived runs are not in it.
+
+        Raises:
+            Invalid: `fold` raised; the message has its error.
+        """
 
     async def sync(
         self, point: str, *, participants: Sequence[AgentId] | None = None, condition: str | int | Condition = "all",

@@ -86,6 +86,14 @@ async def effects(run):
     return [number, slow, square]
 
 
+async def past(run):
+    (reply,) = await run.gather(["ann"], Custom(name="PRICE"))
+    run.record("task.waiting", ref="t", reason="it has a price")
+    found = await run.past("task.waiting", lambda facts: [fact.ref for fact in facts])
+    again = await run.ask("ann", Custom(name="ECHO", data=found))
+    return [reply.value, again.value]
+
+
 async def timers(run):
     began = run.now()
     await asyncio.sleep(1.0)
@@ -161,7 +169,7 @@ async def streams(run):
 TABLE = {
     each.__name__: each
     for each in (
-        gather_and_execute, many_tasks, children, leaf, parent, effects, timers, signals, compensation,
+        gather_and_execute, many_tasks, children, leaf, parent, effects, past, timers, signals, compensation,
         cancelled, restarts, versions, streams,
     )
 }  # fmt: skip
@@ -237,6 +245,7 @@ CASES = [
     Case("many_tasks", "completed", 7, 34),
     Case("children", "completed", 13, 34),
     Case("effects", "completed", 4, 9),
+    Case("past", "completed", 4, 10),
     Case("timers", "completed", 6, 9),
     Case("signals", "completed", 4, 6, SIGNALS),
     Case("compensation", "completed", 5, 11),
@@ -247,7 +256,7 @@ CASES = [
 ]
 CASES += [
     Case("auction", "completed", 9, 50, objective=HOUSE),
-    Case("contract_net", "completed", 16, 78, objective=HOUSE),
+    Case("contract_net", "completed", 17, 80, objective=HOUSE),
     Case("leader_follower", "completed", 15, 63, objective=HOUSE),
     Case("hierarchical", "completed", 21, 91, objective=HOUSE, options={"clusters": 2}),
 ]

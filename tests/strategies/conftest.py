@@ -95,17 +95,17 @@ class Stage:
         await self.coordinator.roster.register(player._abilities.profile, player, kind="local")
 
     async def submit(self, strategy: str, objective: Objective | Sequence[Task], **options: Any) -> None:
-        timeout_s = options.pop("timeout_s", None)
+        timeout_s, run = options.pop("timeout_s", None), RunId(options.pop("run_id", "r"))
         given = objective if isinstance(objective, Objective) else Objective(tasks=tuple(objective))
-        command = Submit(id=RunId("r"), strategy=strategy, objective=given, options=options, timeout_s=timeout_s)
+        command = Submit(id=run, strategy=strategy, objective=given, options=options, timeout_s=timeout_s)
         await serve(self.coordinator, command, LOCAL)
 
     async def run(self, strategy: str, objective: Objective | Sequence[Task], **options: Any) -> RunView:
         await self.submit(strategy, objective, **options)
-        return await self.end()
+        return await self.end(options.get("run_id", "r"))
 
-    async def end(self) -> RunView:
-        view: RunView = await serve(self.coordinator, GetRun(id=RunId("r"), wait_s=7200), LOCAL)
+    async def end(self, run: str = "r") -> RunView:
+        view: RunView = await serve(self.coordinator, GetRun(id=RunId(run), wait_s=7200), LOCAL)
         assert view.ended_at is not None, f"the run still goes on: {view}"
         assert view.status != "parked", view
         return view

@@ -8,9 +8,10 @@ from concerted.allocation.contract import Record, settle
 from concerted.board.task import TaskState
 from concerted.errors import Invalid
 from concerted.messages import ContractTerms, PenaltyClauses
+from concerted.run import Fact
 from concerted.strategies import contract_book
-from concerted.strategies.contract_book import ContractBook
-from concerted.values import AgentId, Task, TaskId
+from concerted.strategies.contract_book import ContractBook, past_records
+from concerted.values import AgentId, RunId, Task, TaskId
 
 ANN, BOSS = AgentId("ann"), AgentId("boss")
 
@@ -78,21 +79,28 @@ def test_each_task_has_exactly_one_ending() -> None:
         book.result(BOSS, {TaskId("e"): TaskState(Task(id=TaskId("e")), "running")})
 
 
-def test_a_later_run_goes_on_with_the_records_of_an_earlier_one() -> None:
-    first = ContractBook()
-    ended(first, ("completed", 5.0), ("failed", 5.0))
-    second = ContractBook(first.all_records())
-    assert second.records == first.records
-    ended(second, ("completed", 5.0))
-    assert second.all_records() == {ANN: {"kept": 2, "late": 0, "broken": 1}}
+def fact(agent: str | None, status: str, overdue_s: float = 0.0) -> Fact:
+    return Fact(run=RunId("q"), at=1.0, agent=agent, ref="a", data={"status": status, "overdue_s": overdue_s})
 
 
-@pytest.mark.parametrize("given", [[], None, {}])
-def test_no_records_are_no_records(given: Any) -> None:
-    assert ContractBook(given).records == {}
+def test_the_records_of_other_runs_are_counted_from_what_they_have_settled() -> None:
+    facts = [
+        fact("bob", "failed"), fact("ann", "completed"), fact("ann", "completed", 3.0), fact("ann", "cancelled"),
+        fact("ann", "decommitted"), fact(None, "completed"),
+    ]  # fmt: skip
+    told = past_records(facts)
+    assert told == {
+        "ann": {"kept": 1, "late": 1, "broken": 1},
+        "bob": {"kept": 0, "late": 0, "broken": 1},
+    }
+    book = ContractBook()
+    book.remember(told)
+    ended(book, ("completed", 5.0))
+    assert book.result(BOSS, {}).records["ann"] == {"kept": 2, "late": 1, "broken": 1}
+    assert past_records([]) == {}
 
 
 @pytest.mark.parametrize("given", ["ann", {"ann": 1}, {"ann": {"kept": 0.5}}, {"ann": {"Kept": 1}}])
 def test_records_of_another_form_are_an_error_that_says_which(given: Any) -> None:
     with pytest.raises(Invalid, match=r"the option records must be agent -> \{kept, late, broken\}"):
-        ContractBook(given)
+        ContractBook().remember(given)

@@ -663,6 +663,25 @@ def test_a_record_decides_between_equals_and_its_own_word_does_not(play: Any, ta
     play(act)
 
 
+def test_a_record_of_earlier_runs_is_read_from_the_log(play: Any, task: Any) -> None:
+    async def act(stage: Any) -> None:
+        async def fail(task: Task) -> None:
+            raise ValueError("broken")
+
+        await stage.enter(boss())
+        await stage.enter(contractor("ann", 1.0, do=fail))
+        await stage.enter(contractor("bob", 1.0))
+        first = await stage.run("contract_net", [task("a")])
+        assert by(first) == {"a": "bob"}
+        second = await stage.run("contract_net", [task("b")], run_id="q")
+        assert [one["terms"]["contractor"] for one in second.result["contracts"]] == ["bob"]
+        assert second.result["records"]["ann"] == {"kept": 0, "late": 0, "broken": 1}
+        third = await stage.run("contract_net", [task("c")], run_id="p", records={})
+        assert [one["terms"]["contractor"] for one in third.result["contracts"]] == ["ann", "bob"]
+
+    play(act)
+
+
 @pytest.mark.parametrize(
     ("options", "why"),
     [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any, Literal
 
@@ -62,19 +62,33 @@ class Record:
         """
         return (self.kept + 0.5 * self.late + 1.0) / (self.kept + self.late + self.broken + 2.0)
 
+    def after(self, status: ContractEnd, overdue_s: float) -> Record:
+        """Return the record with one more contract; one that the manager has cancelled does not count."""
+        match status:
+            case "completed" if overdue_s <= 0.0:
+                return replace(self, kept=self.kept + 1)
+            case "completed":
+                return replace(self, late=self.late + 1)
+            case "failed" | "decommitted":
+                return replace(self, broken=self.broken + 1)
+            case "cancelled":
+                return self
+
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
     """How a contract is settled.
 
     paid: the price, if it was done.  penalties: clause -> amount.  balance: what the contractor has come to: what it
-    is paid, less its penalties; a penalty of the manager's (`cancelled`) is added.
+    is paid, less its penalties; a penalty of the manager's (`cancelled`) is added.  overdue_s: by how long it was done
+    too late.
     """
 
     status: ContractEnd
     paid: float
     penalties: dict[str, float]
     balance: float
+    overdue_s: float = 0.0
 
 
 # What is heard
@@ -203,7 +217,7 @@ def settle(terms: ContractTerms, status: ContractEnd, at: Instant) -> Settlement
             overdue_s = max(0.0, at - terms.end_at)
             share = overdue_s / terms.duration_s if terms.duration_s else float(overdue_s > 0.0)
             late = min(most, clauses.late * price * share)
-            return Settlement(status, price, {"late": late} if late else {}, price - late)
+            return Settlement(status, price, {"late": late} if late else {}, price - late, overdue_s)
         case "failed":
             owed = min(most, clauses.failure * price)
             return Settlement(status, 0.0, {"failure": owed} if owed else {}, -owed)

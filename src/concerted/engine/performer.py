@@ -9,6 +9,7 @@ import asyncio
 import inspect
 import traceback
 from collections.abc import Coroutine, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,7 +18,10 @@ from concerted.engine.active import Active
 from concerted.engine.outbox import Sent
 from concerted.engine.permissions import Principal
 from concerted.errors import ConcertedError, Unreachable
+from concerted.kinds import run_stream
 from concerted.messages import Envelope, GetCapabilities, Reply, request_type
+from concerted.ports.store import Entry
+from concerted.run import Fact
 from concerted.runs.calls import (
     Call,
     Close,
@@ -27,6 +31,7 @@ from concerted.runs.calls import (
     Send,
     StartChild,
     StartMeeting,
+    StartReading,
     StartWork,
     StopChild,
 )
@@ -40,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["Performer", "child_ended", "key_of", "parse_key", "unreachable"]
 
 CAPABILITIES = request_type(GetCapabilities())
+PAST_ENTRIES = 100_000  # of the log, at its end, in which `run.past` looks
 MEETING_S = 10.0  # how often it is seen whether a run still waits for a meeting
 
 
@@ -104,6 +110,9 @@ class Performer:
                         self._close(active, effect)
                     case StartWork():
                         self._start(self._work(active, effect))
+                    case StartReading():
+                        read = partial(self._past, active.id, effect)
+                        self._start(self._work(active, StartWork(effect.number, effect.name, read, inline=True)))
                     case StartMeeting():
                         self._start(self._meet(active, effect))
                     case StopChild(run, reason):
@@ -212,6 +221,16 @@ class Performer:
             data = encode({"name": effect.name, "error": told, "traceback": printable(trace)})
         self._record(active, effect.number, data)
 
+    async def _past(self, run: RunId, effect: StartReading) -> Any:
+        """Read what the log says of other runs and fold it."""
+        newest = await self._of.store.last_seq()
+        after, found = max(0, newest - PAST_ENTRIES), list[Entry]()
+        while after < newest:  # page by page, the newest ones kept
+            page = await self._of.store.log(after=after, until=newest, stream=run_stream("*"), kind=effect.kind)
+            found = [*found, *(entry for entry in page if entry.stream != run_stream(run))][-effect.limit :]
+            after = page[-1].seq if page else newest
+        return effect.fold([_fact(entry) for entry in found])
+
     async def _meet(self, active: Active, effect: StartMeeting) -> None:
         """Give the commands of a meeting for the run, which acts as itself; wait as long as the run does."""
         acting = Principal(active.id, "operator")
@@ -236,6 +255,16 @@ class Performer:
         """Let go of what is still working."""
         for task in self._works:
             task.cancel()
+
+
+def _fact(entry: Entry) -> Fact:
+    return Fact(
+        run=RunId(entry.stream.removeprefix(run_stream(""))),
+        at=entry.at,
+        agent=None if entry.agent is None else AgentId(entry.agent),
+        ref=entry.ref,
+        data=entry.value(),
+    )
 
 
 def _reply_input(reply: Reply, call: Call, at: float, max_bytes: int) -> Input:

@@ -10,10 +10,11 @@ import msgspec
 
 from concerted.messages import Reply, Request, encode_request, request_type
 from concerted.ports.primitive import Ask
+from concerted.run import Fact
 from concerted.values import AgentId, Instant, Objective, RunId, TaskId, digest
 
 __all__ = [
-    "Call", "Close", "Effect", "Inform", "Parcel", "Send", "StartChild", "StartMeeting",
+    "Call", "Close", "Effect", "Inform", "Parcel", "Send", "Start", "StartChild", "StartMeeting", "StartReading",
     "StartWork", "StopChild", "Volleys",
 ]  # fmt: skip
 
@@ -112,7 +113,19 @@ class StartMeeting:
     waits: bool = True
 
 
-Effect = Send | Inform | Close | StartChild | StopChild | StartWork | StartMeeting
+@dataclass(slots=True, frozen=True)
+class StartReading:
+    """Fold the newest facts of one kind, of other runs, and record what that gives."""
+
+    number: int
+    name: str
+    kind: str
+    fold: Callable[[Sequence[Fact]], Any]
+    limit: int
+
+
+Start = StartWork | StartMeeting | StartReading
+Effect = Send | Inform | Close | StartChild | StopChild | Start
 
 
 class Volleys:

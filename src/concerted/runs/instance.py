@@ -26,9 +26,8 @@ from concerted.runs.calls import (
     Inform,
     Parcel,
     Send,
+    Start,
     StartChild,
-    StartMeeting,
-    StartWork,
     StopChild,
     Volleys,
 )
@@ -62,7 +61,7 @@ class Instance:
         self.agents: dict[AgentId, Profile] = {profile.id: profile for profile in charter.agents}
         self.calls: dict[int, Call] = {}
         self.children: dict[int, tuple[StartChild, Callable[[dict[str, Any]], None]]] = {}
-        self.works: dict[int, tuple[StartWork | StartMeeting, Callable[[dict[str, Any]], None]]] = {}
+        self.works: dict[int, tuple[Start, Callable[[dict[str, Any]], None]]] = {}
         self.signals: dict[str, asyncio.Queue[Any]] = {}
         self.watchers: list[tuple[frozenset[AgentId] | None, asyncio.Queue[AgentChange]]] = []
         self.epochs: dict[TaskId, int] = {}
@@ -134,7 +133,7 @@ class Instance:
                 break  # it was parked here and goes on from here, with mended code
             self.effects.clear()
         self.journal.end_replay()
-        self.effects = [effect for effect in self.effects if not isinstance(effect, Send | StartMeeting | StartWork)]
+        self.effects = [effect for effect in self.effects if not isinstance(effect, Send | Start)]
         self.effects += [Send(call) for call in self.calls.values()]
         self.effects += [effect for effect, _ in self.works.values()]
         # children were created in the transaction that started them: they exist, whatever has become of them

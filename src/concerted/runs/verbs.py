@@ -18,9 +18,9 @@ import msgspec
 from concerted.errors import Invalid, NotAllowed, TimedOut
 from concerted.kinds import PRIMITIVES
 from concerted.messages import Request
-from concerted.run import AgentChange
+from concerted.run import AgentChange, Fact
 from concerted.runs.asks import Asking
-from concerted.runs.calls import StartChild, StartMeeting, StartWork
+from concerted.runs.calls import Start, StartChild, StartMeeting, StartReading, StartWork
 from concerted.runs.facts import UNWRITABLE
 from concerted.values import AgentId, Instant, Objective, Outcome, Profile, RunId, digest, encode
 
@@ -165,13 +165,20 @@ class RunHandle(Asking):
         """Compute outside the loop and record the result; see `concerted.run.Run.compute`."""
         return await self._work(getattr(fn, "__qualname__", repr(fn)), lambda: fn(*args), inline=False)
 
+    async def past(self, kind: str, fold: Callable[[Sequence[Fact]], Any], *, limit: int = 1000) -> Any:
+        """Fold what the log says of other runs; see `concerted.run.Run.past`."""
+        return await self._value(f"past {kind}", lambda number: StartReading(number, f"past {kind}", kind, fold, limit))
+
     async def _work(self, name: str, fn: Callable[[], Any], *, inline: bool) -> Any:
-        value = await self._begun(lambda number: StartWork(number, name, fn, inline))
+        return await self._value(name, lambda number: StartWork(number, name, fn, inline))
+
+    async def _value(self, name: str, effect_of: Callable[[int], Start]) -> Any:
+        value = await self._begun(effect_of)
         if value.get("error") is not None:
             raise Invalid(f"run {self.id}: {name} raised {value['error']}", name=name)
         return value.get("value")
 
-    async def _begun(self, effect_of: Callable[[int], StartWork | StartMeeting]) -> dict[str, Any]:
+    async def _begun(self, effect_of: Callable[[int], Start]) -> dict[str, Any]:
         """Have something done outside the run and return what was recorded of it."""
         of = self._of
         number = of.next_number()

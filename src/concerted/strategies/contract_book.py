@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -11,9 +11,10 @@ from concerted.allocation.contract import ContractStatus, Record, Settlement
 from concerted.board.task import TaskState
 from concerted.errors import Invalid
 from concerted.messages import ContractTerms
+from concerted.run import Fact
 from concerted.values import AgentId, Instant, TaskId
 
-__all__ = ["Account", "Contract", "ContractBook", "ContractNetResult", "Ending", "ExecutionResult"]
+__all__ = ["Account", "Contract", "ContractBook", "ContractNetResult", "Ending", "ExecutionResult", "past_records"]
 
 CONTRACTS_SHOWN = 2_000  # contracts of one run that its result repeats; the others are in the log
 
@@ -61,7 +62,7 @@ class ContractNetResult(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a run.  manager: the last one.  endings: how each task ended.  total_value: of all contracts.
 
     contracts, execution_results: the first 2,000.  records: agent -> how many contracts it has kept, was late with and
-    has broken, those included that the option `records` gave it.
+    has broken, in earlier runs too.
     """
 
     manager: AgentId | None
@@ -78,20 +79,24 @@ class ContractNetResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ContractBook:
-    """The contracts of one run.  given: agent -> {kept, late, broken}, from earlier runs.
+    """The contracts of one run.  records: agent -> how it has kept its contracts so far."""
 
-    Raises:
-        Invalid: `given` holds something else.
-    """
-
-    def __init__(self, given: Any = None) -> None:
-        self.records = _records(given or {})
+    def __init__(self) -> None:
+        self.records: dict[AgentId, Record] = {}
         self.unproposed: set[TaskId] = set()  # given up because nobody proposed
         self.contracted: set[TaskId] = set()  # for which there was a contract at least once
         self.calls = 0
         self.rounds = 0
         self._contracts: dict[str, Contract] = {}
         self._accounts: dict[AgentId, Account] = {}
+
+    def remember(self, records: Any) -> None:
+        """Begin with these records: agent -> {kept, late, broken}.
+
+        Raises:
+            Invalid: they have another form.
+        """
+        self.records = _records(records)
 
     def reliability(self, agent: AgentId) -> float:
         """Return how reliable an agent is by its record, 0..1."""
@@ -120,13 +125,7 @@ class ContractBook:
             compensation=account.compensation + (owed if by_manager else 0.0),
         )
         record = self.records.get(agent, Record())
-        match settlement.status:
-            case "completed" if at <= entry.terms.end_at:
-                self.records[agent] = Record(record.kept + 1, record.late, record.broken)
-            case "completed":
-                self.records[agent] = Record(record.kept, record.late + 1, record.broken)
-            case "failed" | "decommitted":
-                self.records[agent] = Record(record.kept, record.late, record.broken + 1)
+        self.records[agent] = record.after(settlement.status, settlement.overdue_s)
 
     def result(self, manager: AgentId | None, states: Mapping[TaskId, TaskState]) -> ContractNetResult:
         """Return what it all came to.  states: of all tasks of the run, each decided."""
@@ -143,15 +142,8 @@ class ContractBook:
             contracts=shown,
             execution_results=tuple(_execution(one) for one in shown if one.ended_at is not None),
             accounts=dict(sorted(self._accounts.items())),
-            records=self.all_records(),
+            records=_counts(self.records),
         )
-
-    def all_records(self) -> dict[AgentId, dict[str, int]]:
-        """Return agent -> {kept, late, broken}, as a later run may be given them."""
-        return {
-            agent: {"kept": one.kept, "late": one.late, "broken": one.broken}
-            for agent, one in sorted(self.records.items())
-        }
 
     def _ending(self, state: TaskState) -> Ending:
         match state.status:
@@ -172,6 +164,20 @@ def _execution(contract: Contract) -> ExecutionResult:
         duration_s=(contract.ended_at or 0.0) - contract.created_at,
         reason=contract.reason,
     )
+
+
+def past_records(facts: Sequence[Fact]) -> dict[AgentId, dict[str, int]]:
+    """Count what `contract.settled` of other runs says: agent -> {kept, late, broken}."""
+    records: dict[AgentId, Record] = {}
+    for fact in facts:
+        if fact.agent is not None:
+            record = records.get(fact.agent, Record())
+            records[fact.agent] = record.after(fact.data["status"], fact.data["overdue_s"])
+    return _counts(records)
+
+
+def _counts(records: Mapping[AgentId, Record]) -> dict[AgentId, dict[str, int]]:
+    return {agent: {"kept": one.kept, "late": one.late, "broken": one.broken} for agent, one in sorted(records.items())}
 
 
 def _records(given: Any) -> dict[AgentId, Record]:

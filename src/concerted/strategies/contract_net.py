@@ -8,6 +8,7 @@
 
 The manager makes no proposals itself, unless there is nobody else.  Each task ends as done, failed, no proposal
 or cancelled (signal `cancel`, payload `{"task": ..., "reason": ...}`; the manager then pays for withdrawing).
+How reliable an agent is follows from the contracts it has kept, in this run and in the log of earlier ones.
 What each side may say when is the table in `allocation/conversation.py`.
 
 Sources: Smith 1980, "The Contract Net Protocol"; FIPA SC00029H; FIPA SC00030H.
@@ -24,7 +25,7 @@ from concerted.errors import Invalid, TimedOut
 from concerted.groups.leadership import Candidate, elect
 from concerted.run import Run
 from concerted.strategies.call_for_proposals import Call, Office
-from concerted.strategies.contract_book import ContractBook, ContractNetResult
+from concerted.strategies.contract_book import ContractBook, ContractNetResult, past_records
 from concerted.strategies.contract_shop import ContractShop
 from concerted.strategies.contract_work import award
 from concerted.strategies.objective import find_tasks
@@ -34,6 +35,7 @@ from concerted.values import AgentId, Instant, Outcome, Profile, Task, TaskId
 
 __all__ = ["coordinate"]
 
+CONTRACTS_REMEMBERED = 10_000  # the newest ones of other runs
 CANCEL = "cancel"  # the signal by which a task is called off
 NAMED = 5  # agents whose reasons stand in one sentence; the rest are counted
 
@@ -47,6 +49,7 @@ async def coordinate(run: Run) -> Outcome:
         try:
             async with run.deadline():
                 shop.add(await find_tasks(run))
+                await net.remember()
                 await net.work()
         except TimedOut:
             timed_out = True
@@ -75,12 +78,18 @@ class Net:
         self.run = run
         self.shop = shop
         rules = overlay(run.config.strategies.contract_net, run.options)
-        book = ContractBook(run.options.get("records"))
-        self.office = Office(run, shop, rules, book, _level(run))
+        self.office = Office(run, shop, rules, ContractBook(), _level(run))
         self._asked: dict[TaskId, Asked] = {}
         self._calling = 0
         self._unpunctual: dict[AgentId, int] = {}
         self._wanted_manager = _wanted_manager(run)
+
+    async def remember(self) -> None:
+        """Begin with what the log says of how everybody has kept earlier contracts, or with the option `records`."""
+        given = self.run.options.get("records")
+        if given is None:
+            given = await self.run.past("contract.settled", past_records, limit=CONTRACTS_REMEMBERED)
+        self.office.book.remember(given)
 
     async def work(self) -> None:
         """Call for proposals whenever there is a task and somebody for it, until each is decided and settled."""

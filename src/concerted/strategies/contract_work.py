@@ -114,12 +114,7 @@ class Contracted:
             STRATEGY,
             Objective(description=f"{self.terms.task}, for {contractor}", tasks=chosen.proposal.subtasks),
             agents=[agent for agent in sorted(office.run.agents) if agent != office.manager or agent == contractor],
-            options={
-                **office.run.options,
-                "manager": contractor,
-                "level": office.level + 1,
-                "records": office.book.all_records(),
-            },
+            options={**office.run.options, "manager": contractor, "level": office.level + 1},
         )
         if outcome.success:
             return {task.id: task.result for task in outcome.tasks if task.status == "done"}
@@ -135,7 +130,8 @@ class Contracted:
         office.book.close(self.id, settlement, now, reason)
         office.run.record(
             "contract.settled", agent=agent, ref=self.terms.task, contract=self.id, status=settlement.status,
-            paid=settlement.paid, penalties=settlement.penalties, balance=settlement.balance, reason=reason,
+            paid=settlement.paid, penalties=settlement.penalties, balance=settlement.balance,
+            overdue_s=settlement.overdue_s, reason=reason,
         )  # fmt: skip
         office.run.inform(
             [agent],
