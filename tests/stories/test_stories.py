@@ -16,14 +16,15 @@ import pytest
 
 from concerted.agent import Agent, Refused
 from concerted.config.settings import Coordination, ManagerSettings
-from concerted.kinds import run_stream
-from concerted.messages import CallForProposals, Custom, Proposal
+from concerted.kinds import primitive_stream, run_stream
+from concerted.messages import CallForProposals, Custom, Judge, Judgement, Proposal
 from concerted.ports.commands import Cancel, Submit
 from concerted.run import Run
 from concerted.sim.faults import Faults
 from concerted.sim.virtual_time import run_virtual
 from concerted.sim.world import Kill, Played, Scenario, Step, World
 from concerted.story.chain import read_story
+from concerted.story.primitives import about_primitive
 from concerted.strategies import choose
 from concerted.values import AgentId, Objective, Outcome, RunId, Task, TaskId
 
@@ -41,7 +42,8 @@ PAGE = (
 class Story:
     """One run to be told.
 
-    deaths: agent -> when it dies for good.  tasks: those whose own stories are told besides.  limits: task -> budget.
+    deaths: agent -> when it dies for good.  tasks, decisions: those whose own stories are told besides.
+    limits: task -> budget.
     """
 
     about: str
@@ -53,6 +55,7 @@ class Story:
     deaths: tuple[tuple[str, float], ...] = ()
     kills: tuple[Kill, ...] = ()
     limits: tuple[tuple[str, float], ...] = ()
+    decisions: tuple[str, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
 
     def play(self, seed: int = 1, faults: Faults = CALM) -> Played:
@@ -76,6 +79,10 @@ class Story:
             parts += ["", f"run {run}", *story.chain()]
             for task in self.tasks:
                 parts += ["", f"task {run}:{task}", *story.chain(task)]
+        for id in self.decisions:
+            stream = primitive_stream("decision", id)
+            told = about_primitive(entry for entry in played.log if entry.stream == stream)
+            parts += ["", f"decision {id}", *told]
         return "\n".join(parts) + "\n"
 
     def _scenario(self) -> Scenario:
@@ -157,6 +164,23 @@ def market() -> list[Agent]:
     return [ann, bob, cy, worker("eve", 1.0, capabilities={"leadership": 1.0})]
 
 
+def panel() -> list[Agent]:
+    """Make three who judge: ann and bob accept, and cy, who has a veto, takes longest and rejects."""
+    thinks = {"ann": (1.0, "accept", "it is short"), "bob": (2.0, "accept", ""), "cy": (6.0, "reject", "it is wrong")}
+
+    def judging(agent: Agent) -> Agent:
+        after_s, choice, reason = thinks[agent.id]
+
+        @agent.on(Judge)
+        async def judge(request: Judge) -> Judgement:
+            await asyncio.sleep(after_s)
+            return Judgement(choice=choice, reason=reason)
+
+        return agent
+
+    return [judging(agent) for agent in fleet()]
+
+
 def strategy_named(name: str) -> Any:
     return {"issue": issue, "booked": booked}.get(name) or choose.load(name)
 
@@ -189,6 +213,14 @@ STORIES = {
         agents=lambda _: market(),
         tasks=(READ,),
         limits=(("read", 5.0),),
+    ),
+    "decision_veto_last": Story(
+        "Two of three accept, which would do, and the coordinator dies; then comes the veto.",
+        strategy="consensus",
+        agents=lambda _: panel(),
+        options={"question": "shall the page be printed?", "id": "print", "rule": {"vetoes": ["cy"]}},
+        kills=(Kill("after commit", 13),),
+        decisions=("print",),
     ),
     "child_run": Story(
         "A run has another run make the page.",
