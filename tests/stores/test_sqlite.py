@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -497,6 +498,35 @@ def test_a_fault_of_our_own_ends_the_writer_loudly_and_nobody_waits_for_ever(
 
     asyncio.run(scene())
     assert [str(bug) for bug in loud] == ["a bug"]
+
+
+def test_a_call_that_comes_while_a_faulty_writer_is_ending_is_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ending, may_end = threading.Event(), threading.Event()
+
+    def dawdle(_: object) -> None:
+        ending.set()
+        may_end.wait(10)
+
+    def faulty(_: object) -> None:
+        raise AssertionError("a bug")
+
+    async def scene() -> None:
+        store = await opened(tmp_path / "x.db")
+        assert store._writer is not None
+        with pytest.raises(Unreachable):
+            await store._writer.do(faulty)
+        assert await asyncio.to_thread(ending.wait, 10)
+        try:
+            with pytest.raises(Unreachable, match="a fault of its own"):
+                await asyncio.wait_for(store.append([CREATED]), 5)
+        finally:
+            may_end.set()
+        await store.close()
+
+    monkeypatch.setattr("threading.excepthook", dawdle)
+    asyncio.run(scene())
 
 
 def test_a_refused_job_leaves_the_numbers_right(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[list[Append] | _Job | None] = queue.SimpleQueue()
         self._ahead: list[_Job | None] = []  # taken from the queue, not done yet: at most one
+        self._has_ended = False
         self._queued_rows = 0
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=f"writer of {path.name}", daemon=True)
@@ -76,7 +77,7 @@ class Writer:
 
     def _put(self, work: list[Append] | _Job) -> None:
         self._queue.put(work)
-        if not self._thread.is_alive():
+        if self._has_ended:
             self._refuse_queued()
 
     # In the thread
@@ -95,9 +96,11 @@ class Writer:
             # A fault of ours: whoever waits is told, and the thread ends loudly.
             self._failure = bug
             self._answer([(self._opened, self._refusal())])
-            self._refuse_queued()
             raise
         finally:
+            # First said, then looked: what is queued from now on, while the thread still ends, is refused by `_put`.
+            self._has_ended = True
+            self._refuse_queued()
             self._answer([(self._closed, None)])
 
     def _serve(self, ledger: Ledger) -> None:
@@ -176,7 +179,7 @@ class Writer:
         while True:
             try:
                 work = self._ahead.pop() if self._ahead else self._queue.get_nowait()
-            except queue.Empty:
+            except (queue.Empty, IndexError):  # the thread and the loop may both be at it
                 return
             if isinstance(work, list):
                 self._refuse(work)
