@@ -49,6 +49,7 @@ from concerted.values import Instant, Outcome, RunId, encode
 __all__ = ["Coordinator", "World"]
 
 CLOSED = "this coordinator is closed; open another"
+CLOSING_S = 5.0  # what is called off may take so long to end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,8 +154,11 @@ class Coordinator:
         if not self.rounds.stopped:
             await self.primitives.host.quiet()
             await self.rounds.quiet()
+        left = {*self._errands, *self.primitives.host.running(), *self.tail.running()} - {asyncio.current_task()}
         self._stop()
         self.endings.refuse(WrongPhase(CLOSED))
+        if left:  # a question to a database is called off in good order, which takes a moment
+            await asyncio.wait(left, timeout=CLOSING_S)
         await self.roster.close(reason)
         await self.store.close()
 

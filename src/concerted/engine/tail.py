@@ -46,6 +46,10 @@ class Tail:
         if self._reading is not None:
             self._reading.cancel()
 
+    def running(self) -> set[asyncio.Task[None]]:
+        """What `stop` will call off."""
+        return set() if self._reading is None else {self._reading}
+
     def _hear(self, seq: int) -> None:
         self._told = max(self._told, seq)
         if self._told > self._seen and (self._reading is None or self._reading.done()) and not self._of.rounds.stopped:

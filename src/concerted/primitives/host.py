@@ -80,6 +80,10 @@ class Host:
             task.cancel()
         self.shelf.stop(error)
 
+    def running(self) -> set[asyncio.Task[Any]]:
+        """What `stop` will call off."""
+        return {*self._errands, *self.shelf.running()}
+
     async def decide(self, kind: str, id: str, request: Any) -> Held:
         """Have a request decided; return the primitive when what it came to is written.
 

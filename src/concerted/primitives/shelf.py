@@ -53,6 +53,10 @@ class Shelf:
             held.asked.clear()
             held.tell_all()
 
+    def running(self) -> set[asyncio.Task[Held]]:
+        """What `stop` will call off."""
+        return set(self._reading.values())
+
     async def reach(self, kind: str, id: str) -> Held:
         """Return a primitive, reading it from the log if it is not in memory.
 
