@@ -4,7 +4,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench docs format lint slow repeat
+.PHONY: help demo test check bench docs soak format lint slow repeat
 
 help:
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)$$/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '  make %-8s %s\n' "$$name" "$$what"; done
@@ -23,6 +23,10 @@ bench: $(BIN)/concerted ## measure what we claim, beside others, and report rati
 
 docs: $(PYTEST) $(BIN)/concerted ## run every code block of the README and the docs
 	$(PYTEST) tests/test_docs.py -m "e2e or not e2e"
+
+soak: $(PYTEST) $(BIN)/concerted ## look much longer for failures of Raft, and for the bugs that are planted into it
+	$(BIN)/concerted simulate raft --seeds 10000
+	$(PYTEST) tests/mutants --search
 
 format: $(PYTEST) ## put the code into its one format and order of imports
 	$(BIN)/ruff check --fix .

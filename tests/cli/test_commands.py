@@ -126,6 +126,15 @@ def test_a_simulated_plan_starts_nothing_and_wrong_faults_are_told(
     assert concerted("simulate", "plan.yaml", "--seeds", "many").code == 2
 
 
+def test_raft_is_simulated_without_a_plan(concerted: Callable[..., Any]) -> None:
+    found = concerted("simulate", "raft", "--seeds", "3..3", "--json").json()
+
+    assert (found["seeds"], found["failures"]) == (1, [])
+    assert found["committed"] > 0
+    assert "there are no agents in a simulation of raft" in concerted("simulate", "raft", "--faults", "amnesia=1").err
+    assert "takes no --strategy" in concerted("simulate", "raft", "--strategy", "auction").err
+
+
 def test_the_default_folder_keeps_itself_out_of_version_control(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,6 +56,10 @@ class Network:
         for _ in range(copies):
             to.call_at(self._arrival(pipe), deliver, *message)
 
+    def heal(self) -> None:
+        """Lose, double and overtake nothing any more, and be quick."""
+        self._faults = Faults()
+
     def _arrival(self, pipe: Pipe) -> float:
         faults, rng = self._faults, self._rng
         slowest = max(faults.delay, SHORTEST_S)

@@ -58,7 +58,7 @@ class RaftChecks:
 
     def sends(self, replica: Replica, message: Message) -> None:
         """Nothing is sent before that on which it rests is durable (figure 2: "updated before responding to RPCs")."""
-        disk = replica.disk
+        disk = replica.disk.contents
         term = message.term - 1 if isinstance(message, RequestVote) and message.pre else message.term
         if term > disk.term:
             raise Broken(f"not persisted: {message} leaves, and the disk of {replica.id} has term {disk.term}")
@@ -158,15 +158,15 @@ class RaftChecks:
         """What is committed, and may be acknowledged, is on the disks of a quorum."""
         configuration = replica.core.log.configuration
         holders = {
-            node: self.replicas[node].disk.term_at(entry.index) == entry.term
-            or self.replicas[node].disk.snapshot.index >= entry.index
+            node: self.replicas[node].disk.contents.term_at(entry.index) == entry.term
+            or self.replicas[node].disk.contents.snapshot.index >= entry.index
             for node in configuration.members
         }
         if not is_quorum(configuration, holders):
             raise Broken(f"committed too early: {entry} by {replica.id}, on the disks of {holders} in {configuration}")
 
     def _promised(self, replica: Replica, message: Vote | RequestVote, candidate: NodeId) -> None:
-        disk = replica.disk
+        disk = replica.disk.contents
         if (disk.term, disk.vote) != (message.term, candidate):
             raise Broken(
                 f"not persisted: {message} leaves, and the disk of {replica.id} "
@@ -175,7 +175,7 @@ class RaftChecks:
 
     def _stored(self, replica: Replica, message: Appended) -> None:
         """Who says that it has stored a leader's log up to an index has stored that."""
-        disk = replica.disk
+        disk = replica.disk.contents
         if disk.last_index < message.index:
             raise Broken(f"not persisted: {message} leaves, and the disk of {replica.id} ends at {disk.last_index}")
         leader = self.replicas[message.to]

@@ -18,6 +18,7 @@ from concerted.consensus.raft.messages import Entry, Message, Snapshot
 from concerted.consensus.raft.node import Raft
 from concerted.consensus.raft.ready import NOTHING, ReadId, Ready, Settings, Stored, Write
 from concerted.consensus.raft.sessions import Answer, Sessions
+from concerted.consensus.raft.storage import Contents, begin, frame, recover
 
 __all__ = ["Disk", "Machine", "Part", "Replica", "Watch"]
 
@@ -47,41 +48,36 @@ class Before:
 
 
 class Disk:
-    """What is durable of one server: the writes that were synced, folded."""
+    """One server's file, and what it must come to.  What is read back from the bytes is compared with that.
 
-    def __init__(self, configuration: Configuration) -> None:
-        self.term = 0
-        self.vote: NodeId | None = None
-        self.snapshot = Snapshot(configuration=configuration)
-        self.entries: list[Entry] = []
+    Each write is synced before the next one begins.
+    """
+
+    def __init__(self, node: NodeId, configuration: Configuration) -> None:
+        self.node = node
+        self.contents = Contents(Stored(snapshot=Snapshot(configuration=configuration)))
+        self.file = bytearray(begin(node, self.contents.stored()))
 
     def write(self, write: Write) -> None:
-        """Take a write, all of it."""
-        self.term, self.vote = write.term, write.vote
+        """Take a write, all of it; one with a snapshot makes a new file."""
+        self.contents.take(write)
         if write.snapshot is not None:
-            gone = len(self.entries) if write.restores else write.snapshot.index - self.snapshot.index
-            self.snapshot = write.snapshot
-            del self.entries[:gone]
-        if write.entries:
-            del self.entries[write.entries[0].index - self.snapshot.index - 1 :]
-            assert write.entries[0].index == self.last_index + 1, f"a gap on the disk before {write.entries[0].index}"
-            self.entries += write.entries
+            self.file = bytearray(begin(self.node, self.contents.stored()))
+        else:
+            self.file += frame(write, len(self.file))
 
-    @property
-    def last_index(self) -> int:
-        """Up to where there is anything."""
-        return self.snapshot.index + len(self.entries)
-
-    def term_at(self, index: int) -> int | None:
-        """Return the term of an entry; None if it is not there (any more)."""
-        offset = index - self.snapshot.index
-        if offset == 0:
-            return self.snapshot.term
-        return self.entries[offset - 1].term if 0 < offset <= len(self.entries) else None
+    def tear(self, write: Write, share: float) -> None:
+        """Take only so much of a write: the server dies while its disk writes."""
+        if write.snapshot is None:  # a new file gets its name when it is whole
+            data = frame(write, len(self.file))
+            self.file += data[: int(share * len(data))]
 
     def read(self) -> Stored:
-        """Return what a server finds when it starts."""
-        return Stored(self.term, self.vote, self.snapshot, tuple(self.entries))
+        """Return what a server finds when it starts; what was torn is cut off."""
+        found = recover(self.node, bytes(self.file))
+        assert found.stored == self.contents.stored(), f"the file of server {self.node} is not what was written"
+        del self.file[found.size_bytes :]
+        return found.stored
 
 
 class Machine:
@@ -179,6 +175,12 @@ class Replica:
         index = self.machine.index
         if index > self.core.log.snapshot.index:
             self.give(lambda raft: raft.compact(index, self.machine.dump(), self.now))
+
+    def die_writing(self, share: float) -> None:
+        """Die while the disk writes; so much of the oldest Ready's write is on it.  share: 0 <= share < 1."""
+        if self.waiting and self.waiting[0].write is not None:
+            self.disk.tear(self.waiting[0].write, share)
+        self.die()
 
     def carry_out(self, die_behind: Part | None = None) -> None:
         """Carry out the oldest Ready; or die behind a part of it.  A death while sending loses the later messages."""

@@ -8,7 +8,7 @@ import pytest
 from concerted.consensus.quorum import Configuration
 from concerted.consensus.raft.messages import Append, Appended, Entry, RequestVote, Snapshot, Vote
 from concerted.consensus.raft.node import Raft
-from concerted.consensus.raft.ready import NOTHING, ReadId, Ready, Settings, Stored
+from concerted.consensus.raft.ready import NOTHING, ReadId, Ready, Settings, Stored, Write
 from concerted.consensus.raft.sessions import Command
 from concerted.sim.raft_checks import RaftChecks
 from concerted.sim.raft_cluster import Disk, Replica
@@ -113,14 +113,14 @@ class Room:
         for node in voters:
             self.join(node, Configuration.of(voters), start=logs is None)
         for node, (term, log) in (logs or {}).items():
-            self.replicas[node].disk.term = term
-            self.replicas[node].disk.entries = list(log)
+            self.replicas[node].disk.write(Write(0, term, None, entries=tuple(log)))
             self.replicas[node].start()
 
     def join(self, node: int, configuration=None, *, start: bool = True) -> Replica:
+        disk = Disk(node, configuration or Configuration())
         replica = Replica(
-            node, self.settings, Disk(configuration or Configuration()), self.checks, self.dice, self.network.append,
-            1000, lambda _, answer: self.answers.append(answer), lambda _, read, found: self.read.update({read: found}),
+            node, self.settings, disk, self.checks, self.dice, self.network.append, 1000,
+            lambda _, answer: self.answers.append(answer), lambda _, read, found: self.read.update({read: found}),
         )  # fmt: skip
         self.replicas[node] = replica
         replica.now = max(each.now for each in self.replicas.values())

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 
-class Entry(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+class Entry(msgspec.Struct, frozen=True, array_like=True):
     """One entry of the log: a command for the state machine, a configuration, or neither (a new leader's no-op)."""
 
     index: int

@@ -66,6 +66,7 @@ def take_appended(server: Server, message: Appended) -> None:
     progress.active = True
     progress.round = max(progress.round, message.round)
     if message.success:
+        assert message.index <= server.log.last_index, f"{message} is of more than leader {server.id} has"
         if progress.acknowledged(message.index):
             try_to_commit(server)
     else:
