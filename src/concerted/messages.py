@@ -313,12 +313,18 @@ class Custom(Request, frozen=True):
 
 
 class Bid(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One agent's offer for one task.  cost in the unit of budgets, quality_score 0..1."""
+    """One agent's offer for one task.  cost in the unit of budgets, quality_score 0..1.
+
+    also: further tasks; then the offer is for all of them together or none.  xor: of an agent's offers with the same
+    word at most one can win.  Both count under `award: combinatorial` alone.
+    """
 
     task: TaskId
     cost: float
     estimated_duration_s: float
     quality_score: float = 1.0
+    also: tuple[TaskId, ...] = ()
+    xor: str = ""
 
 
 class Bids(msgspec.Struct, frozen=True, kw_only=True):

@@ -141,8 +141,8 @@ def test_a_plan_needs_a_name_agents_and_work(text: str, problems: list[str]) -> 
             f"f:6:11: strategy: {A_NAME}",
         ),
         (
-            "strategy: {name: auction, award: best}",
-            "f:6:34: coordination.strategies.auction.award: expected one of optimal, sequential, got 'best'",
+            "strategy: {name: auction, mode: best}",
+            "f:6:33: coordination.strategies.auction.mode: expected one of sound, specification, got 'best'",
         ),
         (
             "strategy: {name: auction, x: .inf}",

@@ -7,6 +7,7 @@ import uuid
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from concerted.agent import Agent
@@ -107,6 +108,22 @@ def in_clusters():
 @pytest.mark.parametrize("check", [REPLAY, CANCEL, DEADLINE, WORLD, pytest.param(HASH, marks=pytest.mark.seeds)])
 def test_the_hierarchy_passes(check):
     check_strategy(choose.load("hierarchical"), check, setting=in_clusters)
+
+
+def with_budgets(**options: str) -> Setting:
+    """Return the exam's own setting, with a budget for each task, so that money can decide."""
+    plain = plain_setting()
+    tasks = tuple(msgspec.structs.replace(task, max_budget=10.0) for task in plain.objective.tasks)
+    return replace(plain, objective=Objective(description="a house", tasks=tasks), options=options)
+
+
+@pytest.mark.parametrize("check", [REPLAY, *(pytest.param(one, marks=pytest.mark.seeds) for one in (DEATH, LOSSY))])
+@pytest.mark.parametrize(
+    ("award", "payment"),
+    [("optimal", "vcg"), ("combinatorial", "as_bid"), ("combinatorial", "vcg"), ("ascending", "as_bid")],
+)
+def test_the_other_mechanisms_of_the_auction_pass(award, payment, check):
+    check_strategy(choose.load("auction"), check, setting=lambda: with_budgets(award=award, payment=payment))
 
 
 # Wrong ones

@@ -43,7 +43,7 @@ class Story:
     """One run to be told.
 
     deaths: agent -> when it dies for good.  tasks, decisions: those whose own stories are told besides.
-    limits: task -> budget.
+    limits: task -> budget.  options: of the strategy.
     """
 
     about: str
@@ -196,6 +196,12 @@ STORIES = {
         "Bob wins a task and dies while he is at work on it; the task is awarded to another.",
         deaths=(("bob", 1.5),),
         tasks=(READ, SKETCH),
+    ),
+    "auction_vcg": Story(
+        "Money decides, and honest bids are everybody's best: winners are owed what the whole would lose without them.",
+        options={"payment": "vcg"},
+        limits=(("read", 5.0), ("sketch", 5.0), ("write", 5.0)),
+        tasks=(READ, WRITE),
     ),
     "coordinator_killed": Story(
         "The coordinator dies in the middle; the next one takes the run over, and no task is done again.",

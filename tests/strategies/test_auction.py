@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from typing import Any
 
+import msgspec
 import pytest
 
 from concerted.agent import Agent, Refused
@@ -625,5 +626,145 @@ def test_the_log_tells_the_story_in_the_words_of_the_kinds(play: Any, task: Any)
         (closed,) = await stage.log("auction.closed")
         assert closed.data["bids"] == {"ann": [["a", 1.0, 60.0, 1.0, 1.0, 0.0]]}
         assert closed.data["awards"] == {"a": "ann"}
+
+    play(act)
+
+
+# other mechanisms
+
+
+def offering(name: str, *bids: Bid, capacity: int = 1) -> Agent:
+    """Make an agent that makes those of these bids that are for tasks on offer, and does any task in a second."""
+    agent = bidding(name)
+    agent.profile = msgspec.structs.replace(agent.profile, capacity=capacity)
+    agent.answers.clear()
+
+    @agent.on(RequestBid)
+    def bid(request: RequestBid) -> Bids:
+        offered = {task.id for task in request.tasks}
+        return Bids(bids=tuple(one for one in bids if offered.issuperset([one.task, *one.also])))
+
+    return agent
+
+
+def asks(tasks: str, cost: float, xor: str = "") -> Bid:
+    first, *others = (TaskId(one) for one in tasks.split())
+    return Bid(task=first, also=tuple(others), cost=cost, estimated_duration_s=10.0, xor=xor)
+
+
+def test_with_vcg_the_winner_is_owed_more_than_it_bid(play: Any, task: Any) -> None:
+    async def act(stage: Any) -> None:
+        for name, cost in (("ann", 7.0), ("bob", 9.0), ("cy", 12.0)):
+            await stage.enter(bidding(name, a=cost))
+        view = await stage.run("auction", [task("a", max_budget=20.0)], payment="vcg", scores=True)
+        assert winners(view) == {"a": "ann"}
+        reason = "vcg: 7, and 2 that the whole owes to ann"
+        assert view.result["payments"] == [
+            {"agent_id": "ann", "tasks": ["a"], "amount": 9.0, "reason": reason, "due": True}
+        ]
+        (closed,) = await stage.log("auction.closed")
+        assert closed.data["payments"] == [["ann", ["a"], 9.0, reason]]
+        (record,) = view.result["auction_results"]
+        assert [(bid["bidder"], bid["score"]) for bid in record["all_bids"]] == [
+            ("ann", 13.0),
+            ("bob", 11.0),
+            ("cy", 8.0),
+        ]
+        assert any("ann is owed 9 for a: vcg" in line for line in await stage.why("r:a"))
+
+    play(act)
+
+
+def test_a_bundle_is_done_by_one_agent_that_is_cheaper_for_both(play: Any, task: Any) -> None:
+    async def act(stage: Any) -> None:
+        await stage.enter(offering("ann", asks("a b", 3.0), asks("a", 9.0), capacity=2))
+        await stage.enter(offering("bob", asks("a", 8.0)))
+        await stage.enter(offering("cy", asks("b", 8.0)))
+        tasks = [task("a", max_budget=10.0), task("b", max_budget=10.0)]
+        view = await stage.run("auction", tasks, award="combinatorial")
+        assert winners(view) == {"a": "ann", "b": "ann"}
+        assert [(one["tasks"], one["amount"], one["due"]) for one in view.result["payments"]] == [
+            (["a", "b"], 3.0, True)
+        ]
+        (a, _) = view.result["auction_results"]
+        assert a["winning_bid"]["tasks"] == ["a", "b"]
+
+    play(act)
+
+
+@pytest.mark.parametrize("payment", ["as_bid", "vcg"])
+def test_a_bundle_does_not_count_where_single_tasks_are_auctioned(play: Any, task: Any, payment: str) -> None:
+    async def act(stage: Any) -> None:
+        await stage.enter(offering("ann", asks("a b", 3.0), asks("b", 1.0, xor="either"), capacity=2))
+        await stage.enter(offering("bob", asks("a", 8.0), asks("b", 8.0), capacity=2))
+        tasks = [task("a", max_budget=10.0), task("b", max_budget=10.0)]
+        assert winners(await stage.run("auction", tasks, payment=payment)) == {"a": "bob", "b": "bob"}
+
+    play(act)
+
+
+def test_prices_rise_until_the_second_stops(play: Any, task: Any) -> None:
+    async def act(stage: Any) -> None:
+        await stage.enter(bidding("ann", a=2.0))
+        await stage.enter(bidding("bob", a=5.0))
+        view = await stage.run("auction", [task("a", max_budget=10.0)], award="ascending")
+        assert winners(view) == {"a": "ann"}
+        (payment,) = view.result["payments"]
+        assert payment["amount"] == pytest.approx(5.0, abs=0.1)
+
+    play(act)
+
+
+def test_a_second_price_is_paid_and_a_refused_task_is_auctioned_again(play: Any, task: Any) -> None:
+    """What ann was promised holds for nobody else: bob wins the next round, and is owed what he bid or the budget."""
+
+    async def act(stage: Any) -> None:
+        async def refuse(_task: Any, _work: Any) -> str:
+            raise Refused("not today")
+
+        unwilling = bidding("ann", a=2.0)
+        unwilling.tasks.clear()
+        unwilling.task()(refuse)
+        await stage.enter(unwilling)
+        await stage.enter(bidding("bob", a=5.0))
+        view = await stage.run("auction", [task("a", max_budget=10.0)], payment="second_price")
+        assert winners(view) == {"a": "bob"}
+        assert view.result["rounds"] == 2
+        (payment,) = view.result["payments"]
+        assert (payment["agent_id"], payment["amount"], payment["due"]) == ("bob", 10.0, True)
+        assert payment["reason"] == "nobody else bid: the budget"
+
+    play(act)
+
+
+def test_a_bid_that_is_none_is_told_and_does_not_stop_the_market(play: Any, task: Any) -> None:
+    async def act(stage: Any) -> None:
+        await stage.enter(bidding("ann", a=-1.0))
+        await stage.enter(bidding("bob", a=5.0))
+        view = await stage.run("auction", [task("a", max_budget=10.0)], payment="vcg")
+        assert winners(view) == {"a": "bob"}
+        (closed,) = await stage.log("auction.closed")
+        assert closed.data["silent"] == {"ann": "its bid for a: price is -1; it must be at least 0 and finite"}
+
+    play(act)
+
+
+def test_a_task_that_all_bids_are_over_the_budget_of_fails_in_the_end(play: Any, task: Any) -> None:
+    async def act(stage: Any) -> None:
+        await stage.enter(bidding("ann", a=11.0))
+        view = await stage.run("auction", [task("a", max_budget=10.0, retries=1)], payment="vcg")
+        assert not view.success
+        (record,) = view.result["auction_results"]
+        assert record["reason"] == "no bid is admissible: ann, over budget: 11 > 10"
+
+    play(act, QUICK)
+
+
+def test_a_mechanism_that_cannot_be_is_refused_at_the_start(play: Any, task: Any) -> None:
+    async def act(stage: Any) -> None:
+        await stage.agent("ann")
+        view = await stage.run("auction", [task("a")], payment="vcg")
+        assert view.status == "failed"
+        assert "a: give each task a budget" in view.reason
 
     play(act)

@@ -42,9 +42,9 @@ def blocks(name: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", PAGES[name], re.DOTALL)
 
 
-def space(name: str) -> dict[str, Any]:
-    """Run the page's Python and return what it defines."""
-    (block,) = blocks(name, "python")
+def space(name: str, at: int = 0) -> dict[str, Any]:
+    """Run one of the page's blocks of Python and return what it defines."""
+    block = blocks(name, "python")[at]
     found: dict[str, Any] = {"__name__": f"page_{name}"}
     exec(compile(block, f"docs/strategies/{name}.md", "exec"), found)
     return found
@@ -73,7 +73,16 @@ def test_every_setting_is_on_its_page_with_its_default(name: str) -> None:
     rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", PAGES[name].split("## Settings")[1], re.MULTILINE))
     settings = getattr(Strategies(), name)
     assert set(rows) - OPTIONS == set(settings.__struct_fields__)
-    for key in ("mode", "award", "max_bids", "failover_threshold", "negotiation_rounds", "improvement", *PENALTIES):
+    for key in (
+        "mode",
+        "award",
+        "payment",
+        "max_bids",
+        "failover_threshold",
+        "negotiation_rounds",
+        "improvement",
+        *PENALTIES,
+    ):
         if key in rows:
             assert rows[key].strip() == f"`{getattr(settings, key)}`"
 
@@ -92,6 +101,23 @@ def test_the_bidder_bids_as_its_page_says(play: Any, task: Any) -> None:
         assert {one.id: one.status for one in view.tasks} == {"short": "done", "long": "failed"}
         record = view.result["auction_results"][0]
         assert (record["task_id"], record["winning_bid"]["cost"]) == ("short", 6.0)
+
+    play(act)
+
+
+def test_the_bidder_on_bundles_bids_as_its_page_says(play: Any, task: Any) -> None:
+    async def act(stage: Any) -> None:
+        bob = space("auction", 1)["bob"]
+
+        @bob.task()
+        async def do(task: Any) -> None:
+            await asyncio.sleep(1.0)
+
+        await stage.enter(bob)
+        view = await stage.run("auction", [task("a"), task("b"), task("c")], award="combinatorial")
+        assert view.success
+        promised = [(one["tasks"], one["amount"], one["due"]) for one in view.result["payments"]]
+        assert promised == [(["a", "b"], 5.0, True), (["c"], 4.0, True)]
 
     play(act)
 

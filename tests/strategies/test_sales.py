@@ -4,7 +4,7 @@ from concerted.allocation.criteria import Offer, score_offers
 from concerted.board.task import TaskState
 from concerted.config.settings import Auction
 from concerted.strategies import sales
-from concerted.strategies.sales import Round, Sales
+from concerted.strategies.sales import Owed, Round, Sales, Told
 from concerted.values import AgentId, Task, TaskId
 
 RULES = Auction()
@@ -59,3 +59,30 @@ def test_beyond_the_bound_bids_are_counted_and_not_told() -> None:
 def test_a_task_that_was_never_offered_has_no_result() -> None:
     result = Sales(RULES, with_reasons=False).result(STATES)
     assert (result.auction_results, result.execution_results, result.total_tasks) == ((), (), 2)
+
+
+def test_what_is_owed_is_due_if_all_of_it_was_done_by_whom_it_was_promised_to() -> None:
+    kept = Sales(RULES, with_reasons=True)
+    of_a, of_b = offer("ann", A, 6.0), offer("ann", B, 6.0)
+    both = Owed(AgentId("ann"), (A.id, B.id), 7.0, "vcg: 6, and 1 that the whole owes to ann")
+    told = [Told(both.tasks, {"price": 14.0}, "")] * 2
+    tasks = {task.id: task for task in (A, B)}
+    awards = {A.id: of_a, B.id: of_b}
+    kept.remember(Round(1.0, tasks, [of_a, of_b], [14.0, 14.0], awards, {}, {}, told=told, owed=[both]))
+
+    def due(**agents: str) -> list[tuple[str, bool]]:
+        states = {task.id: TaskState(task, "done", agent=AgentId(agents[task.id])) for task in (A, B)}
+        return [(one.agent_id, one.due) for one in kept.result(states).payments]
+
+    assert due(a="ann", b="ann") == [("ann", True)]
+    assert due(a="ann", b="bob") == [("ann", False)]
+    (first, _) = kept.result(STATES).auction_results
+    assert first.winning_bid is not None
+    assert (first.winning_bid.tasks, first.winning_bid.parts) == (("a", "b"), {"price": 14.0})
+    again = offer("bob", B, 3.0)
+    promised = Owed(AgentId("bob"), (B.id,), 3.0, "as bid")
+    alone = {B.id: B}
+    kept.remember(
+        Round(2.0, alone, [again], [3.0], {B.id: again}, {}, {}, told=[Told((B.id,), {}, "")], owed=[promised])
+    )
+    assert due(a="ann", b="bob") == [("ann", False), ("bob", True)]

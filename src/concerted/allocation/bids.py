@@ -28,7 +28,18 @@ import msgspec
 from concerted.errors import Invalid
 from concerted.values import AgentId, Instant, Task, TaskId
 
-__all__ = ["Bid", "Direction", "Level", "Scoring", "Terms", "Weights", "check_market", "judge", "refusal"]
+__all__ = [
+    "Bid",
+    "Direction",
+    "Level",
+    "Scoring",
+    "Terms",
+    "Weights",
+    "check_market",
+    "judge",
+    "problems_of",
+    "refusal",
+]
 
 Scoring = Literal["fixed", "reserve", "minmax"]
 Direction = Literal["procurement", "sale"]
@@ -138,7 +149,9 @@ def check_market(tasks: Sequence[Task], bids: Sequence[Bid], terms: Terms) -> No
     if terms.increment is not None and not 0.0 < terms.increment < math.inf:
         problems.append(f"the increment is {terms.increment:g}; it must be above 0 and finite")
     for bid in bids:
-        problems += [f"{bid.agent}'s bid for {', '.join(bid.tasks) or 'nothing'}: {problem}" for problem in _wrong(bid)]
+        problems += [
+            f"{bid.agent}'s bid for {', '.join(bid.tasks) or 'nothing'}: {problem}" for problem in problems_of(bid)
+        ]
         problems += [f"{bid.agent} bids for {task}, which is not offered" for task in bid.tasks if task not in known]
         if terms.capacity is not None and bid.agent not in terms.capacity:
             problems.append(f"{bid.agent} bids and is not among the agents with a capacity; give it one, or 0")
@@ -281,7 +294,8 @@ def _gain(tasks: Mapping[TaskId, Task], bid: Bid, terms: Terms) -> Level:
     return Level(max(0.0, gain), {"price": gain}, 1.0)
 
 
-def _wrong(bid: Bid) -> list[str]:
+def problems_of(bid: Bid) -> list[str]:
+    """Say what is malformed in a bid, whatever is offered: `price is -1; it must be at least 0 and finite`."""
     problems = []
     if not bid.tasks:
         problems.append("a bundle has at least one task")

@@ -10,6 +10,7 @@ prefers among all that leave the whole as good as it can be; under the others, a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -89,13 +90,16 @@ def clear(
     lots, refused = _admit(by_id, bids, terms)
     solution = RULES[rule](lots, effort)
     paid = PAYMENTS[payment](Sold(lots, solution, rule, effort))
+    value = solution.value / lots.unit
+    if terms.money_alone:  # without the hair by which a sale that gains nothing is preferred to none
+        value = math.fsum(lots.levels[at].total for at in solution.chosen)
     judged = [Judged(bid, level.total, level.parts) for bid, level in zip(lots.bids, lots.levels, strict=True)]
     return Clearing(
         awards=_awards(lots, solution, paid),
         judged=(*judged, *refused),
         unsold=_unsold(lots, solution, refused),
-        value=solution.value / lots.unit,
-        bound=solution.bound / lots.unit,
+        value=value,
+        bound=value if solution.status == "optimal" else solution.bound / lots.unit,
         status=solution.status,
         rounds=solution.rounds,
     )

@@ -67,7 +67,13 @@ class Lots:
     @cached_property
     def values(self) -> list[int]:
         """What each bid is worth."""
-        return [round(amount * self.unit) for amount in self._amounts]
+        pairs = zip(self.bids, self._amounts, strict=True)
+        return [round(amount * self.unit) + self.hair * len(bid.tasks) for bid, amount in pairs]
+
+    @property
+    def hair(self) -> int:
+        """How much more a bid is worth for each of its tasks, so that one by which no money is gained can win."""
+        return 1 if self.terms.money_alone else 0
 
     @cached_property
     def _amounts(self) -> list[float]:
@@ -302,7 +308,7 @@ def _ascending(lots: Lots, _effort: Effort) -> Solution:
     worth: list[dict[int, int]] = [{} for _ in lots.agents]
     at_agent = {agent: at for at, agent in enumerate(lots.agents)}
     for (row, agent), at in sorted(bid_of.items()):
-        worth[at_agent[agent]][row] = lots.values[at]
+        worth[at_agent[agent]][row] = lots.values[at] - lots.hair
     step = lots.terms.increment
     increment = max(1, round(step * lots.unit) if step is not None else max(lots.values, default=0) // 100)
     ascent = ascend(worth, [places[agent] for agent in lots.agents], increment)

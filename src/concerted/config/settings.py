@@ -173,9 +173,13 @@ class Auction(msgspec.Struct, frozen=True, kw_only=True):
         Formula, _key("", "Score by evaluation_criteria with capability as a floor, or by the specification's formula")
     ] = "sound"
     award: Annotated[
-        Literal["optimal", "sequential"],
-        _key("", "The best one-to-one assignment of a round, or the best bid of one task after the other"),
+        Literal["optimal", "sequential", "combinatorial", "ascending"],
+        _key("", "The best assignment of a round, one task after the other, bids on bundles, or rising prices"),
     ] = "optimal"
+    payment: Annotated[
+        Literal["as_bid", "second_price", "second_score", "vcg"],
+        _key("", "What a winner is owed: what it bid, or what follows from the bids of others"),
+    ] = "as_bid"
     max_bids: Annotated[int, _key("bids", "The most bids of one agent in one round", ge=1)] = 32
     evaluation_criteria: Criteria = Criteria()
 

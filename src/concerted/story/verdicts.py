@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from concerted.allocation.criteria import Offer, why_lost
+from concerted.allocation.criteria import Offer, floor_reason, why_lost
 from concerted.config.settings import Auction
 from concerted.messages import Bids
 from concerted.values import AgentId, Task, TaskId
@@ -19,17 +19,22 @@ TOLD = 20  # bidders of whom a verdict speaks; the rest are counted
 
 @dataclass(slots=True)
 class Sale:
-    """One auction round as the log has it.  answers: bidder -> its reply; loads: bidder -> 0..1."""
+    """One auction round as the log has it.  answers: bidder -> its reply; loads: bidder -> 0..1.
+
+    payments: what winners are owed, as `[agent, tasks, amount, reason]`; None if it is what they bid.
+    """
 
     bidders: list[str] = field(default_factory=list)
     answers: dict[str, dict[str, Any]] = field(default_factory=dict)
     awards: dict[str, str] = field(default_factory=dict)
     unsold: dict[str, str] = field(default_factory=dict)
     loads: dict[str, float] = field(default_factory=dict)
+    payments: list[Any] | None = None
 
     def close(self, value: dict[str, Any]) -> None:
         """Take what `auction.closed` says."""
         self.awards, self.unsold = value["awards"], value.get("unsold") or {}
+        self.payments = value.get("payments")
         self.loads = {agent: float(lines[0][5]) for agent, lines in (value.get("bids") or {}).items() if lines}
 
     def verdict(self, task: str, described: dict[str, Any], rules: Auction) -> str:
@@ -45,10 +50,16 @@ class Sale:
             if own is None:
                 lines.append(f"{agent} did not bid: {self._silence(agent)}")
                 continue
-            why = why_lost(wanted, own.agent, offers, won, rules.evaluation_criteria, rules.mode)
+            if self.payments is None:
+                why = why_lost(wanted, own.agent, offers, won, rules.evaluation_criteria, rules.mode)
+            else:
+                why = "it has won" if own.agent == won else floor_reason(wanted, own, rules.mode) or "others have won"
             lines.append(f"{agent} bid {own.cost:g} for {own.duration_s:g} s at quality {own.quality:g}: {why}")
         if len(self.bidders) > TOLD:
             lines.append(f"and {len(self.bidders) - TOLD} more")
+        for owner, tasks, amount, reason in self.payments or ():
+            if task in tasks:
+                lines.append(f"{owner} is owed {amount:g} for {', '.join(tasks)}: {reason}")
         return "\n            ".join([head, *lines])
 
     def _offers(self, agent: str, task: str) -> list[Offer]:
@@ -65,7 +76,7 @@ class Sale:
                 capabilities=bids.capabilities,
             )
             for bid in bids.bids
-            if bid.task == task
+            if task in (bid.task, *bid.also)
         ]
 
     def _bids(self, agent: str) -> Bids:

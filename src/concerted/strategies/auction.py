@@ -21,15 +21,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
+from concerted.allocation import bids as allocation
+from concerted.allocation.bids import problems_of
 from concerted.allocation.criteria import Offer, score_offers
-from concerted.allocation.mechanisms import clear, ranking
+from concerted.allocation.mechanisms import Rule, clear, ranking
 from concerted.errors import TimedOut
-from concerted.messages import AnnounceAuction, AuctionClosed, Bids, Reply, RequestBid
+from concerted.messages import AnnounceAuction, AuctionClosed, Bid, Bids, Reply, RequestBid
 from concerted.run import Replies, Run
+from concerted.strategies.mechanism import Mechanism, is_plain
 from concerted.strategies.objective import find_tasks
 from concerted.strategies.options import overlay
 from concerted.strategies.sales import Round, Sales
@@ -49,7 +52,10 @@ async def coordinate(run: Run) -> Outcome:
         market = Market(run, shop)
         try:
             async with run.deadline():
-                shop.add(await find_tasks(run))
+                tasks = await find_tasks(run)
+                if market.mechanism is not None:
+                    market.mechanism.check_tasks(tasks)
+                shop.add(tasks)
                 await market.clear_all()
         except TimedOut:
             timed_out = True
@@ -63,6 +69,7 @@ class Market:
         self.run = run
         self.shop = shop
         self.rules = overlay(run.config.strategies.auction, run.options)
+        self.mechanism = None if is_plain(self.rules) else Mechanism(self.rules, run.now())
         self.sales = Sales(self.rules, with_reasons=bool(run.options.get("scores")))
         self._unwanted: set[TaskId] = set()  # on which nobody bid when they were offered last
         self._without_bid: dict[TaskId, int] = {}  # in how many rounds so far
@@ -124,9 +131,12 @@ class Market:
         """Close the round: score, award, tell everybody, and put the winners to work."""
         by_id = {task.id: task for task in tasks}
         bidding = self._bidding(by_id, replies)
-        offers, silent = bidding.offers, bidding.silent
+        if self.mechanism is not None:
+            return self._sell(name, by_id, bidding, self.mechanism)
+        offers, silent = [made.as_offer() for made in bidding.bids], bidding.silent
         scores = score_offers(by_id, offers, self.rules.evaluation_criteria, self.rules.mode)
-        awards = clear(tasks, offers, scores, self.shop.staff.free(self.run.agents), self.rules.award)
+        rule: Rule = "sequential" if self.rules.award == "sequential" else "optimal"
+        awards = clear(tasks, offers, scores, self.shop.staff.free(self.run.agents), rule)
         ranked = ranking(offers, scores)
         unsold = {task.id: self._why_unsold(task, bidding, ranked) for task in tasks if task.id not in awards}
         winners = {task: offer.agent for task, offer in awards.items()}
@@ -144,12 +154,58 @@ class Market:
             self._give_up({task: why for task, why in unsold.items() if task not in ranked})
         return len(awards)
 
+    def _sell(self, name: str, tasks: Mapping[TaskId, Task], bidding: Bidding, mechanism: Mechanism) -> int:
+        """Close the round by a mechanism: what one has won by a bid, and for how much, holds for no one else."""
+        free = self.shop.staff.free(self.run.agents)
+        made = [one.for_market() for one in bidding.bids if free.get(one.agent)]
+        problems = {bid.agent: f"its bid for {bid.tasks[0]}: {wrong[0]}" for bid in made if (wrong := problems_of(bid))}
+        silent = {**bidding.silent, **problems}
+        bids = [bid for bid in made if mechanism.takes(bid) and not problems_of(bid)]
+        cleared = mechanism.clear(tasks, bids, free, self.run.now())
+        winners = {task: offer.agent for task, offer in cleared.awards.items()}
+        seen = {task for bid in bids for task in bid.tasks}
+        unsold = {
+            task: why if task in seen else self._why_unsold(tasks[task], bidding, {})
+            for task, why in cleared.unsold.items()
+        }
+        self.run.record(
+            "auction.closed",
+            ref=name,
+            bids=_compact(cleared.offers) if len(cleared.offers) <= BIDS_LOGGED else {},
+            bid_count=len(bids),
+            awards=winners,
+            unsold=unsold,
+            silent=silent,
+            payments=[[one.agent, list(one.tasks), one.amount, one.why] for one in cleared.owed],
+        )
+        self.run.inform(list(dict.fromkeys(bid.agent for bid in bids)), AuctionClosed(auction=name, awards=winners))
+        self.sales.remember(
+            Round(
+                self.run.now(),
+                tasks,
+                cleared.offers,
+                cleared.scores,
+                cleared.awards,
+                unsold,
+                silent,
+                told=cleared.told,
+                owed=cleared.owed,
+            )
+        )
+        for task, agent in winners.items():
+            self._unwanted.discard(task)
+            self.shop.award(task, agent)
+        admissible = {offer.task for offer, one in zip(cleared.offers, cleared.scores, strict=True) if one >= 0}
+        if not bidding.exhausted:
+            self._give_up({task: why for task, why in unsold.items() if task not in admissible})
+        return len(winners)
+
     def _bidding(self, tasks: Mapping[TaskId, Task], replies: Replies) -> Bidding:
         """Read the replies.  What is no bid, or not for one of these tasks, does not count.
 
         Whoever has refused a task is passed over, and whoever has failed at it while others bid who have not.
         """
-        offers: list[Offer] = []
+        bids: list[_Made] = []
         silent: dict[AgentId, str] = {}
         exhausted = False
         for reply in replies:
@@ -158,29 +214,26 @@ class Market:
             if not answer.bids:
                 silent[reply.agent] = answer.reason or "it gave no reason"
             exhausted = exhausted or len(answer.bids) >= self.rules.max_bids
-            offers += [
-                Offer(
-                    agent=reply.agent,
-                    task=bid.task,
-                    cost=bid.cost,
-                    duration_s=bid.estimated_duration_s,
-                    quality=bid.quality_score,
-                    reliability=answer.reliability,
-                    load=load,
-                    capabilities=answer.capabilities,
-                )
+            bids += [
+                _Made(reply.agent, bid, answer, load)
                 for bid in answer.bids[: self.rules.max_bids]
-                if bid.task in tasks
+                if bid.task in tasks and (not (bid.also or bid.xor) or self._takes_bundle(bid, tasks))
             ]
         failed_at, declined = self.shop.failed_at, self.shop.declined
-        fresh = {offer.task for offer in offers if offer.agent not in failed_at.get(offer.task, ())}
+        fresh = {task for made in bids for task in made.tasks if made.agent not in failed_at.get(task, ())}
         counted = [
-            offer
-            for offer in offers
-            if offer.agent not in declined.get(offer.task, ())
-            and (offer.task not in fresh or offer.agent not in failed_at.get(offer.task, ()))
+            made
+            for made in bids
+            if all(
+                made.agent not in declined.get(task, ())
+                and (task not in fresh or made.agent not in failed_at.get(task, ()))
+                for task in made.tasks
+            )
         ]
-        return Bidding(counted, {offer.task for offer in counted}, silent, exhausted)
+        return Bidding(counted, {task for made in counted for task in made.tasks}, silent, exhausted)
+
+    def _takes_bundle(self, bid: Bid, tasks: Mapping[TaskId, Task]) -> bool:
+        return self.rules.award == "combinatorial" and all(task in tasks for task in bid.also)
 
     def _why_unsold(self, task: Task, bidding: Bidding, ranked: Mapping[TaskId, Sequence[Offer]]) -> str:
         if task.id in ranked:
@@ -212,12 +265,52 @@ class Market:
                 self.shop.forgive(task)
 
 
+class _Made(NamedTuple):
+    """A bid that an agent has made, and what is known of the agent."""
+
+    agent: AgentId
+    bid: Bid
+    answer: Bids
+    load: float
+
+    @property
+    def tasks(self) -> tuple[TaskId, ...]:
+        return (self.bid.task, *self.bid.also)
+
+    def as_offer(self) -> Offer:
+        """Return it as an offer for its one task."""
+        return Offer(
+            agent=self.agent,
+            task=self.bid.task,
+            cost=self.bid.cost,
+            duration_s=self.bid.estimated_duration_s,
+            quality=self.bid.quality_score,
+            reliability=self.answer.reliability,
+            load=self.load,
+            capabilities=self.answer.capabilities,
+        )
+
+    def for_market(self) -> allocation.Bid:
+        """Return it as a bid on a bundle."""
+        return allocation.Bid(
+            agent=self.agent,
+            tasks=self.tasks,
+            price=self.bid.cost,
+            duration_s=self.bid.estimated_duration_s,
+            quality=self.bid.quality_score,
+            reliability=self.answer.reliability,
+            load=self.load,
+            capabilities=self.answer.capabilities,
+            xor=self.bid.xor,
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Bidding:
-    """What came of asking.  wanted: the tasks bid on.  silent: who has not bid, and why.  exhausted: somebody has
-    made as many bids as allowed, and might have bid on more."""
+    """What came of asking.  bids: those that count.  wanted: the tasks bid on.  silent: who has not bid, and why.
+    exhausted: somebody has made as many bids as allowed, and might have bid on more."""
 
-    offers: list[Offer]
+    bids: list[_Made]
     wanted: set[TaskId]
     silent: dict[AgentId, str]
     exhausted: bool
