@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -32,7 +33,7 @@ def ballots(choices: str, opening: Opening = OPENING, *, signed: bool = False) -
 
 def certified(choices: str, cause: Cause, opening: Opening = OPENING, *, signed: bool = False) -> Certificate:
     cast = ballots(choices, opening, signed=signed)
-    closed_at = 60.0 if cause == "deadline" else 12.0
+    closed_at = 60.0 if cause == "deadline" else 11.0
     return certificate_of(
         opening, cast, (), cause, closed_at, Position(stream="decision:d1", closed=len(cast) + 2)
     )  # fmt: skip
@@ -90,7 +91,7 @@ SETTLED = certified("++", "settled")
         (changed(SETTLED, chosen="deny"), "come to accepted (accept), not to accepted (deny)"),
         (changed(SETTLED, cause="complete"), "some are missing"),
         (changed(SETTLED, cause="deadline"), "settled before it was closed by deadline"),
-        (changed(certified("+-", "deadline"), closed_at=59.0), "and it had not"),
+        (changed(certified("+-", "deadline"), closed_at=59.0), "was not closed at it"),
         (changed(certified("+-", "deadline"), cause="settled"), "missing ballots could have changed it"),
         (changed(certified("+++", "complete")), "settled before its last ballot"),
         (with_opening(SETTLED, question="ship nothing?"), "digest of the proposal"),
@@ -101,6 +102,8 @@ SETTLED = certified("++", "settled")
         (with_ballot(SETTLED, choice="maybe"), "'maybe' is no ballot"),
         (with_ballot(SETTLED, signature="00" * 64), "ann has no key"),
         (with_ballot(SETTLED, position=7), "out of the log's order"),
+        (changed(SETTLED, closed_at=10.5), "not closed by its last ballot"),
+        (changed(SETTLED, position=Position(stream="decision:d2", closed=4)), "where no decision d1 begins"),
         (changed(SETTLED, ballots=SETTLED.ballots[:1]), "missing ballots could have changed it"),
     ],
 )
@@ -134,6 +137,47 @@ def test_two_different_signed_ballots_are_evidence_and_nothing_less_is() -> None
     assert "are the same" in told(yes, yes)
     assert "not both signed" in told(yes, msgspec.structs.replace(no, signature=None))
     assert "not the signature of ann" in told(yes, msgspec.structs.replace(no, reason="made up"))
+
+
+def leaves(value: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Return the way to everything in a JSON value that is no object."""
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, child in children:
+        yield from leaves(child, (*way, key))
+    if not isinstance(value, dict) and way:
+        yield way
+
+
+def tampered(value: Any) -> list[Any]:
+    """Return other values of the same kind."""
+    if isinstance(value, list):
+        return [value[1:], value[:-1]] if value else []
+    if isinstance(value, str):
+        others = {"accept": "reject", "accepted": "rejected"}
+        return [others.get(value, f"{value}0"), value[:-1] + ("1" if value.endswith("0") else "0")]
+    return ["x"] if value is None else [value + 1, value - 1]
+
+
+def test_every_change_of_a_signed_certificate_is_seen_but_for_when_and_where_its_ballots_stood() -> None:
+    pytest.importorskip("cryptography")
+    opening = msgspec.structs.replace(OPENING, keys={voter: public_key(KEYS[voter]) for voter in VOTERS})
+    wire = msgspec.json.encode(certified("++", "settled", opening, signed=True))
+    unseen = set()
+    for way in leaves(msgspec.json.decode(wire)):
+        for place in (0, 1):
+            forged = parent = msgspec.json.decode(wire)
+            for key in way[:-1]:
+                parent = parent[key]
+            others = tampered(parent[way[-1]])
+            if place >= len(others):
+                continue
+            parent[way[-1]] = others[place]
+            try:
+                if verify(forged).valid:
+                    unseen.add(way)
+            except Invalid as error:
+                assert "certificate" in error.message  # noqa: PT017 -- one of two ways of being seen
+    assert unseen == {("ballots", 0, "at"), ("position", "closed")}
 
 
 @pytest.mark.parametrize("given", [b"{}", "nonsense", {"format": 1}, msgspec.json.encode(changed(SETTLED, format=2))])

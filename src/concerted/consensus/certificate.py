@@ -202,8 +202,12 @@ def _problems_of_close(certificate: Certificate, tally: Tally) -> list[str]:
         problems.append("it says that it was settled, and missing ballots could have changed it")
     if cause in ("deadline", "withdrawn") and is_settled:
         problems.append(f"it was settled before it was closed by {cause}")
-    if cause == "deadline" and (opening.deadline_at is None or certificate.closed_at < opening.deadline_at):
-        problems.append("it says that its deadline came, and it had not")
+    if cause == "deadline" and certificate.closed_at != opening.deadline_at:
+        problems.append("it says that its deadline came, and was not closed at it")
+    if cause in ("complete", "settled") and ballots and certificate.closed_at != ballots[-1].at:
+        problems.append("it was not closed by its last ballot")
+    if (certificate.position.stream, certificate.position.opened) != (f"decision:{opening.id}", 1):
+        problems.append(f"it stands in {certificate.position.stream}, where no decision {opening.id} begins")
     return problems
 
 
