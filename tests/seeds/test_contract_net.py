@@ -101,6 +101,7 @@ def test_whatever_breaks_every_task_has_one_ending_and_the_book_is_right() -> No
     def audit(seed: int, played: Played | None, problems: Sequence[str]) -> None:
         assert played is not None, problems
         completed.extend([seed] * (played.records[RunId("r")].status == "completed"))
+        wrong.extend(f"seed {seed}: {line}" for line in faults_in_the_log(played))
         for name, record in played.records.items():
             ended = msgspec.json.decode(record.result) if record.result else {}
             if ended.get("outcome"):
@@ -115,6 +116,26 @@ def test_whatever_breaks_every_task_has_one_ending_and_the_book_is_right() -> No
     assert len(completed) >= 0.9 * SEEDS, report.statuses
     assert report.coordinators > SEEDS, "no coordinator has died at all"
     assert seen >= {"completed", "failed", "decommitted", "done", "no_proposal"}
+
+
+def faults_in_the_log(played: Played) -> list[str]:
+    """Look for a contract that was formed or settled twice, or formed while another one on its task stood."""
+    wrong, standing, settled = [], {}, set()
+    for entry in played.log:
+        if not entry.kind.startswith("contract."):
+            continue
+        value = entry.value()
+        if entry.kind == "contract.formed":
+            if (entry.stream, entry.ref) in standing:
+                wrong.append(f"{value['contract']} was formed while {standing[entry.stream, entry.ref]} stood")
+            standing[entry.stream, entry.ref] = value["contract"]
+        elif entry.kind == "contract.settled":
+            if value["contract"] in settled:
+                wrong.append(f"{value['contract']} was settled twice")
+            settled.add(value["contract"])
+            if standing.pop((entry.stream, entry.ref), None) != value["contract"]:
+                wrong.append(f"{value['contract']} was settled and did not stand")
+    return wrong + [f"{contract} was never settled" for contract in standing.values()]
 
 
 def faults_in_the_book(outcome: dict[str, Any]) -> list[str]:

@@ -161,7 +161,6 @@ class Net:
                 self._nobody(task)
             elif contractors:
                 places -= 1
-                self._calling += 1
                 self.shop.begin(task.id, partial(self._contract_out, task, self._most_promising(contractors)))
 
     def _most_promising(self, contractors: list[AgentId]) -> list[AgentId]:
@@ -175,6 +174,7 @@ class Net:
         """See to one task: negotiate, then go from one binding proposal to the next until it is decided."""
         call = Call(self.office, task, contractors)
         contracts = 0
+        self._calling += 1
         try:
             try:
                 await call.negotiate()
