@@ -8,6 +8,7 @@ linearizable; the history is there to be judged by others as well.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,10 +56,16 @@ class Client:
 
 
 class Clients:
-    """All clients of one cluster.  history: all reads and writes, in the order in which they were begun."""
+    """All clients of one cluster.
 
-    def __init__(self, rng: random.Random, count: int) -> None:
+    history: all reads and writes, in the order in which they were begun.  on_end: told that a client waits no more.
+    """
+
+    def __init__(
+        self, rng: random.Random, count: int, on_end: Callable[[Client], None] = lambda _client: None
+    ) -> None:  # fmt: skip
         self._rng = rng
+        self._on_end = on_end
         self.all = [Client(number) for number in range(1, count + 1)]
         self.history: list[Asked] = []
         self.answered_count = 0
@@ -112,6 +119,7 @@ class Clients:
                     self._end(client, replica, at, None)
                 else:
                     client.session, client.asked = 0, None  # nobody can say what became of it
+                    self._on_end(client)
 
     def was_read(self, replica: Replica, read: ReadId, registers: dict[str, Any], at: float) -> None:
         """Tell a client what it has read."""
@@ -132,3 +140,4 @@ class Clients:
         asked.ended, asked.result = at, result
         self._told = max(self._told, index)
         self.answered_count += 1
+        self._on_end(client)

@@ -35,7 +35,6 @@ HEAL_TIMEOUTS = 30.0  # election timeouts within which a healed cluster must ans
 WRITE_S = (0.0005, 0.004)  # how long a disk takes
 AWAY_S = (0.1, 25.0)  # how long the dead, the paused and the unreachable are
 RETRY_S = 5.0  # how long a client waits for its answer
-LOOK_S = 0.05  # how often it looks
 CLIENTS = 3
 MOST_MEMBERS = 7
 
@@ -157,7 +156,8 @@ class RaftWorld:
         self.hosts: dict[NodeId, Host] = {}
         self._replicas: dict[NodeId, Replica] = {}
         self.checks = RaftChecks(self._replicas)
-        self.clients = Clients(rng, CLIENTS)
+        self._awaited: dict[int, asyncio.Event] = {}
+        self.clients = Clients(rng, CLIENTS, self._ended)
         self._pipes: dict[tuple[NodeId, NodeId], Pipe] = {}
         self._cut: set[tuple[NodeId, NodeId]] = set()
         self.over: asyncio.Future[None] = loop.create_future()
@@ -235,12 +235,12 @@ class RaftWorld:
             if refused is not None:
                 believed = refused.leader
                 continue
-            for _ in range(round(RETRY_S / LOOK_S)):
-                if client.asked is None:
-                    break
-                await asyncio.sleep(LOOK_S)
-            else:
-                believed = None  # no answer: it may be dead, or deposed
+            answered = self._awaited[client.id] = asyncio.Event()
+            try:
+                async with asyncio.timeout(RETRY_S):
+                    await answered.wait()
+            except TimeoutError:
+                believed = None  # it may be dead, or deposed
 
     def _ask(self, client: Client, believed: NodeId | None) -> Refusal | None:
         nodes = [node for node, host in self.hosts.items() if host.process.alive]
@@ -249,6 +249,10 @@ class RaftWorld:
         host = self.hosts[believed if believed in nodes else self.rng.choice(nodes)]
         refused: Refusal | None = host.act(lambda replica: self.clients.ask(client, replica, self.loop.time()))
         return refused
+
+    def _ended(self, client: Client) -> None:
+        if client.id in self._awaited:
+            self._awaited[client.id].set()
 
     def answered(self, replica: Replica, answer: Answer) -> None:
         """Tell the client."""
