@@ -1,9 +1,11 @@
 """What winners are paid, and why: published cases and some by hand."""
 
+from random import Random
 from typing import Any
 
 import pytest
 
+from concerted.allocation import rules
 from concerted.allocation.bids import Bid, Terms, Weights
 from concerted.allocation.effort import Effort
 from concerted.allocation.market import Clearing, clear
@@ -88,6 +90,18 @@ def test_vcg_with_several_places_is_found_by_solving_again() -> None:
     clearing = clear(TWO, CROSSED, "capacities", "vcg", MONEY)
     assert paid(clearing) == {"ann": 11.0}
     assert [award.paid for award in clearing.awards] == pytest.approx([1.0 + 8 * 9 / 17, 2.0 + 8 * 8 / 17])
+
+
+def test_vcg_from_the_matrix_is_what_solving_again_without_each_winner_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    dice = Random(4)
+    tasks = [task(f"t{i}", 20.0) for i in range(12)]
+    agents = [AgentId(f"a{i}") for i in range(6)]
+    bids = [bid(agent, one.id, dice.uniform(0, 20)) for agent in agents for one in tasks if dice.random() < 0.7]
+    terms = Terms(surplus=True, capacity={agent: float(at % 3 + 1) for at, agent in enumerate(agents)})
+    from_matrix = paid(clear(tasks, bids, "capacities", "vcg", terms))
+    monkeypatch.setattr(rules, "DENSE", 1)  # then there is no matrix
+    again = paid(clear(tasks, bids, "capacities", "vcg", terms))
+    assert from_matrix == pytest.approx(again, abs=1e-6)
 
 
 def test_vcg_says_so_where_the_whole_is_not_known_to_be_the_best() -> None:

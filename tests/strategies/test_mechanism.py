@@ -1,5 +1,6 @@
 """The mechanism of an auction whose prices follow from all bids, or whose bids are on bundles."""
 
+import json
 from typing import Any
 
 import pytest
@@ -29,7 +30,7 @@ def cleared(rules: dict[str, Any], *bids: Bid, free: int = 2, now: float = 0.0) 
 
 
 def won(found: Cleared) -> dict[str, str]:
-    return {task: offer.agent for task, offer in sorted(found.awards.items())}
+    return {task: found.offers[at].agent for task, at in sorted(found.awards.items())}
 
 
 def test_single_bids_paid_as_bid_need_no_market() -> None:
@@ -133,3 +134,13 @@ def test_of_too_many_bids_on_bundles_the_cheapest_are_taken(monkeypatch: pytest.
     monkeypatch.setattr(mechanism, "MOST_BUNDLES", 1)
     found = cleared({"award": "combinatorial"}, bid("ann", "a", 4.0), bid("bob", "a b", 6.0))
     assert [offer.agent for offer in found.offers] == ["bob", "bob"]
+
+
+def test_what_is_computed_aside_comes_back_as_it_was() -> None:
+    market = Mechanism(Auction(award="combinatorial", payment="vcg"), 0.0)
+    bids = [bid("ann", "a b", 6.0), bid("bob", "a", 9.0, capabilities={"dig": 0.5}), bid("cy", "b", 19.0)]
+    round_of = ({one.id: one for one in (task("a"), task("b"))}, bids, {one.agent: 2 for one in bids}, 0.0)
+    found = json.loads(json.dumps(market.clear_aside(*round_of)))
+    assert market.told_aside(found) == market.clear(*round_of)
+    assert market.is_heavy
+    assert not Mechanism(Auction(payment="second_price"), 0.0).is_heavy

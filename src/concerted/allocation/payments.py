@@ -21,7 +21,7 @@ from typing import Literal
 
 from concerted.allocation.bids import Bid
 from concerted.allocation.effort import Effort
-from concerted.allocation.rules import RULES, Lots, Rule, Solution
+from concerted.allocation.rules import FEW, RULES, Lots, Rule, Solution
 from concerted.errors import Invalid
 from concerted.values import AgentId
 
@@ -121,13 +121,13 @@ def _vcg(sold: Sold) -> dict[int, Paid]:
 
 
 def _marginals(sold: Sold) -> Mapping[AgentId, float]:
-    """Return what each agent with a single place adds to the whole, all in one pass."""
+    """Return what winners add to the whole, from the matrix: all with a single place in one pass, others one by one."""
     table = sold.solution.table
     if table is None:
         return {}
     import numpy as np
 
-    from concerted.allocation.one_to_one import marginals
+    from concerted.allocation.one_to_one import marginals, match_best
 
     gains = np.full((len(sold.lots.tasks), len(table.agents)), -1.0)
     column_of: dict[AgentId, list[int]] = {}
@@ -135,8 +135,19 @@ def _marginals(sold: Sold) -> Mapping[AgentId, float]:
         column_of.setdefault(agent, []).append(column)
     for (row, agent), at in table.bid_of.items():
         gains[row, column_of[agent]] = sold.lots.levels[at].total
+    whole = _gain(sold.lots, sold.solution)
     added = marginals(gains, table.found).tolist()
-    return {agent: added[columns[0]] for agent, columns in column_of.items() if len(columns) == 1}
+    found = {}
+    for agent in dict.fromkeys(sold.lots.bids[at].agent for at in sold.solution.chosen):
+        columns = column_of[agent]
+        if len(columns) == 1:
+            found[agent] = added[columns[0]]
+            continue
+        others = np.delete(gains, columns, axis=1)
+        pairs = match_best(others, ours=others.size <= FEW)
+        rows = np.flatnonzero(pairs >= 0)
+        found[agent] = whole - math.fsum(others[rows, pairs[rows]].tolist())
+    return found
 
 
 def _by_solving_again(sold: Sold, agent: AgentId) -> float:

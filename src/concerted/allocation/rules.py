@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["RULES", "Lots", "Rule", "Solution", "Status"]
+__all__ = ["FEW", "RULES", "Lots", "Rule", "Solution", "Status"]
 
 Rule = Literal["sequential", "one_to_one", "capacities", "generalised", "combinatorial", "ascending", "cbba"]
 Status = Literal["optimal", "feasible"]

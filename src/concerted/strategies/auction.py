@@ -99,7 +99,10 @@ class Market:
             deadline=self.rules.bidding_timeout,
         )
         self._rest_the_unpunctual(replies)
-        return self._award(name, [task for task in tasks if task.id in self.shop.open], replies)
+        offered = [task for task in tasks if task.id in self.shop.open]
+        if self.mechanism is not None:
+            return await self._sell(name, offered, replies, self.mechanism)
+        return self._award(name, offered, replies)
 
     def _offered(self, room: Mapping[AgentId, int]) -> list[Task]:
         """Choose what to offer: the most urgent, enough for a choice, and not more than an envelope holds.
@@ -131,8 +134,6 @@ class Market:
         """Close the round: score, award, tell everybody, and put the winners to work."""
         by_id = {task.id: task for task in tasks}
         bidding = self._bidding(by_id, replies)
-        if self.mechanism is not None:
-            return self._sell(name, by_id, bidding, self.mechanism)
         offers, silent = [made.as_offer() for made in bidding.bids], bidding.silent
         scores = score_offers(by_id, offers, self.rules.evaluation_criteria, self.rules.mode)
         rule: Rule = "sequential" if self.rules.award == "sequential" else "optimal"
@@ -154,15 +155,22 @@ class Market:
             self._give_up({task: why for task, why in unsold.items() if task not in ranked})
         return len(awards)
 
-    def _sell(self, name: str, tasks: Mapping[TaskId, Task], bidding: Bidding, mechanism: Mechanism) -> int:
+    async def _sell(self, name: str, offered: Sequence[Task], replies: Replies, mechanism: Mechanism) -> int:
         """Close the round by a mechanism: what one has won by a bid, and for how much, holds for no one else."""
+        tasks = {task.id: task for task in offered}
+        bidding = self._bidding(tasks, replies)
         free = self.shop.staff.free(self.run.agents)
         made = [one.for_market() for one in bidding.bids if free.get(one.agent)]
         problems = {bid.agent: f"its bid for {bid.tasks[0]}: {wrong[0]}" for bid in made if (wrong := problems_of(bid))}
         silent = {**bidding.silent, **problems}
         bids = [bid for bid in made if mechanism.takes(bid) and not problems_of(bid)]
-        cleared = mechanism.clear(tasks, bids, free, self.run.now())
-        winners = {task: offer.agent for task, offer in cleared.awards.items()}
+        if mechanism.is_heavy:
+            found = await self.run.compute(mechanism.clear_aside, tasks, bids, free, self.run.now())
+            cleared = mechanism.told_aside(found)
+        else:
+            cleared = mechanism.clear(tasks, bids, free, self.run.now())
+        awards = {task: cleared.offers[at] for task, at in cleared.awards.items() if task in self.shop.open}
+        winners = {task: offer.agent for task, offer in awards.items()}
         seen = {task for bid in bids for task in bid.tasks}
         unsold = {
             task: why if task in seen else self._why_unsold(tasks[task], bidding, {})
@@ -185,7 +193,7 @@ class Market:
                 tasks,
                 cleared.offers,
                 cleared.scores,
-                cleared.awards,
+                awards,
                 unsold,
                 silent,
                 told=cleared.told,

@@ -15,6 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import msgspec
 
 from concerted.allocation.bids import Bid, Terms, Weights
 from concerted.allocation.criteria import INADMISSIBLE, Offer
@@ -51,13 +54,13 @@ def is_plain(rules: Auction) -> bool:
 class Cleared:
     """A round that is cleared.  offers: one for each task of each bid; scores and told go with them.
 
-    awards: task -> its offer.  owed: to each winner, for all that it has won by one bid.
+    awards: task -> which offer has won it.  owed: to each winner, for all that it has won by one bid.
     """
 
     offers: list[Offer]
     scores: list[float]
     told: list[Told]
-    awards: dict[TaskId, Offer]
+    awards: dict[TaskId, int]
     owed: tuple[Owed, ...]
     unsold: dict[TaskId, str]
 
@@ -87,6 +90,11 @@ class Mechanism:
             self._weights = Weights(
                 cost=weights.cost, time=weights.time, quality=weights.quality, reliability=weights.reliability
             )
+
+    @property
+    def is_heavy(self) -> bool:
+        """Whether clearing a round may take seconds: the search is long, or repeated without each winner."""
+        return self._with_bundles or self._rules.payment == "vcg"
 
     def check_tasks(self, tasks: Sequence[Task]) -> None:
         """Raise Invalid if money decides and a task has no budget to measure it by."""
@@ -122,6 +130,17 @@ class Mechanism:
         clearing = clear(list(tasks.values()), bids, RULES[self._rules.award], self._rules.payment, terms)
         return self._told(clearing)
 
+    def clear_aside(
+        self, tasks: Mapping[TaskId, Task], bids: Sequence[Bid], free: Mapping[AgentId, int], now: Instant
+    ) -> Any:
+        """Do as `clear`, and return what came of it in JSON's types, for `run.compute`; `told_aside` reads it."""
+        return msgspec.to_builtins(self.clear(tasks, bids, free, now))
+
+    @staticmethod
+    def told_aside(found: Any) -> Cleared:
+        """Read what `clear_aside` has returned."""
+        return msgspec.convert(found, Cleared)
+
     def _told(self, clearing: Clearing) -> Cleared:
         """Put what came of it into the words of an auction: an offer for each task of a bid."""
         winners = {id(award.bid) for award in clearing.awards}
@@ -148,11 +167,11 @@ class Mechanism:
                     capabilities=bid.capabilities,
                 )
                 reason = "" if has_won else judged.refused or self._why_lost(judged.score, scores.get(task))
+                if has_won:
+                    cleared.awards[task] = len(cleared.offers)
                 cleared.offers.append(offer)
                 cleared.scores.append(INADMISSIBLE if judged.refused else judged.score)
                 cleared.told.append(Told(bid.tasks, judged.parts, reason))
-                if has_won:
-                    cleared.awards[task] = offer
         return cleared
 
     def _why_lost(self, score: float, best: float | None) -> str:
