@@ -79,6 +79,10 @@ _FOLLOWING: Mapping[str, str] = {
     "contract.settled": "The agent's contract about task `ref` has ended: contract, status, paid, penalties, balance,"
     " overdue_s.",
     "contract.not_understood": "The agent has said what could not come then; nothing has changed: about, reason.",
+    "swarm.begun": "The swarm begins: mode, rule, population.",
+    "swarm.improved": "There is a better answer: evaluations, value, answer.",
+    "swarm.measured": "Where the swarm stands: evaluations, round, best, and by mode diversity, gap, left, support.",
+    "swarm.settled": "The swarm has come to its end: reason, evaluations, value.",
     "task.assigned": "The leader gives task `ref` to the agent: term.",
     "clusters.formed": "Agents of the run form clusters: clusters (cluster -> how many), inertia, depth.",
     "tasks.delegated": "Cluster `ref` does these tasks in a run of its own: tasks, strategy, agents (how many).",

@@ -19,6 +19,7 @@ __all__ = [
     "AnnounceAuction",
     "AssumeLeadership",
     "AuctionClosed",
+    "Average",
     "Beat",
     "Bid",
     "Bids",
@@ -33,6 +34,7 @@ __all__ = [
     "DecomposeObjective",
     "Envelope",
     "ExecuteTask",
+    "FindTrip",
     "FollowLeader",
     "GetCapabilities",
     "GetStatus",
@@ -163,6 +165,32 @@ class CheckProgress(Request, frozen=True):
     free: dict[AgentId, int]
     done: tuple[TaskId, ...] = ()
     capabilities: dict[AgentId, dict[str, float]] = {}
+
+
+class FindTrip(Request, frozen=True):
+    """Look for a short round trip: let ants run so many rounds on this board.  Answer: the stops, by number, in order.
+
+    One of points and distances is given.  board: the trails, and the best trip so far.  seed: of the ants' dice.
+    """
+
+    round: int
+    board: dict[str, Any]
+    points: list[list[float]] | None = None
+    distances: list[list[float]] | None = None
+    seed: int = 0
+    rounds: int = 1
+
+
+class Average(Request, frozen=True):
+    """Your number is `own`; what is your next one, now that you have heard of these?  Answer: a list as long as own.
+
+    weights: how far to move towards each; none: add up all that was heard, as push-sum does.
+    """
+
+    round: int
+    own: list[float]
+    heard: dict[str, list[float]]
+    weights: dict[str, float] | None = None
 
 
 class RequestVote(Request, frozen=True):

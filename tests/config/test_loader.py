@@ -77,7 +77,7 @@ def test_an_aliased_section_is_overridden_in_one_place_only() -> None:
             "1",
             (
                 ".strategies: this is a section; add one of its keys: "
-                "__LEADER_FOLLOWER, __CONSENSUS, __AUCTION, __CONTRACT_NET, __HIERARCHICAL"
+                "__LEADER_FOLLOWER, __CONSENSUS, __AUCTION, __CONTRACT_NET, __HIERARCHICAL, __SWARM"
             ),
         ),
     ],

@@ -257,6 +257,7 @@ CASES = [
 CASES += [
     Case("auction", "completed", 9, 50, objective=HOUSE),
     Case("contract_net", "completed", 17, 80, objective=HOUSE),
+    Case("swarm", "completed", 6, 34, objective=HOUSE),
     Case("leader_follower", "completed", 15, 63, objective=HOUSE),
     Case("hierarchical", "completed", 21, 91, objective=HOUSE, options={"clusters": 2}),
 ]

@@ -43,7 +43,7 @@ class Story:
     """One run to be told.
 
     deaths: agent -> when it dies for good.  tasks, decisions: those whose own stories are told besides.
-    limits: task -> budget.  options: of the strategy.
+    limits: task -> budget.  objective: by default the page.  options: of the strategy.
     """
 
     about: str
@@ -56,6 +56,7 @@ class Story:
     kills: tuple[Kill, ...] = ()
     limits: tuple[tuple[str, float], ...] = ()
     decisions: tuple[str, ...] = ()
+    objective: Objective | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
     def play(self, seed: int = 1, faults: Faults = CALM) -> Played:
@@ -89,7 +90,10 @@ class Story:
         budgets = dict(self.limits)
         tasks = tuple(msgspec.structs.replace(task, max_budget=budgets.get(task.id)) for task in PAGE)
         submit = Submit(
-            id=RunId(self.runs[0]), strategy=self.strategy, objective=Objective(tasks=tasks), options=self.options
+            id=RunId(self.runs[0]),
+            strategy=self.strategy,
+            objective=self.objective or Objective(tasks=tasks),
+            options=self.options,
         )
         config = Coordination(manager=ManagerSettings(task_lease=30.0))
         return Scenario(runs=(submit,), agents=self.agents, strategies=strategy_named, config=config, steps=self.steps)
@@ -122,6 +126,22 @@ def worker(name: str, takes_s: float, **profile: Any) -> Agent:
     @agent.on("UNDO")
     def undo(request: Custom) -> str:
         return f"{request.data} is free again"
+
+    return agent
+
+
+def seekers() -> list[Agent]:
+    """Three who say how far x is from 7."""
+    return [seeker("ann", 1.0), seeker("bob", 1.2), seeker("cy", 1.5)]
+
+
+def seeker(name: str, takes_s: float) -> Agent:
+    agent = Agent(name)
+
+    @agent.task()
+    async def look(task: Task) -> int:
+        await asyncio.sleep(takes_s)
+        return abs(int(task.payload["x"]) - 7)
 
     return agent
 
@@ -227,6 +247,17 @@ STORIES = {
         options={"question": "shall the page be printed?", "id": "print", "rule": {"vetoes": ["cy"]}},
         kills=(Kill("after commit", 13),),
         decisions=("print",),
+    ),
+    "swarm_finds": Story(
+        "Three agents look for the least value; bob dies with a candidate in hand, and another looks at it.",
+        strategy="swarm",
+        agents=lambda _: seekers(),
+        deaths=(("bob", 1.5),),
+        objective=Objective(
+            tasks=(Task(id=TaskId("look")),),
+            data={"space": {"x": {"int": [0, 9]}}},
+        ),
+        options={"mode": "optimize", "evaluations": 8, "population": 4},
     ),
     "child_run": Story(
         "A run has another run make the page.",

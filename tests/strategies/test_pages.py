@@ -17,6 +17,7 @@ from concerted.strategies.consensus import ConsensusResult
 from concerted.strategies.contract_book import ContractNetResult
 from concerted.strategies.leader_follower import LeaderResult
 from concerted.strategies.sales import AuctionResult
+from concerted.strategies.swarm_result import SwarmResult
 from concerted.strategies.tree import HierarchyResult
 from concerted.values import Objective, Task, TaskId
 
@@ -30,8 +31,10 @@ RESULTS = {
     "contract_net": ContractNetResult,
     "hierarchical": HierarchyResult,
     "leader_follower": LeaderResult,
+    "swarm": SwarmResult,
 }
 OPTIONS = {"scores", "manager", "records", "level"}  # of a strategy, that are no settings
+OPTIONS |= {"space", "points", "distances", "options", "neighbours"}
 
 PENALTIES = ("late_penalty", "failure_penalty", "decommitment_penalty", "penalty_cap", "max_levels", "max_contractors")
 

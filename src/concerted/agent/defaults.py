@@ -13,12 +13,14 @@ from concerted.agent.abilities import ANY, Abilities
 from concerted.agent.work import Refused
 from concerted.messages import (
     AssumeLeadership,
+    Average,
     Bid,
     Bids,
     CallForProposals,
     CheckProgress,
     ContractAcceptance,
     DecomposeObjective,
+    FindTrip,
     FollowLeader,
     GetCapabilities,
     GetStatus,
@@ -28,6 +30,8 @@ from concerted.messages import (
     RequestVote,
     request_type,
 )
+from concerted.swarm.averaging import average
+from concerted.swarm.pheromones import explore
 from concerted.values import AgentId, Profile, Task, TaskId
 
 __all__ = ["NOMINAL_S", "assign", "bids", "default_answer", "propose"]
@@ -199,6 +203,10 @@ _ANSWERS: dict[type[Request], Callable[[Abilities, Any, float], Any]] = {
     FollowLeader: _accepted,
     DecomposeObjective: lambda _agent, request, _now: request.objective.tasks,
     CheckProgress: lambda _agent, request, _now: assign(request),
+    FindTrip: lambda _agent, request, _now: explore(
+        request.board, request.points, request.distances, request.seed, request.rounds
+    ),
+    Average: lambda _agent, request, _now: average(request.own, request.heard, request.weights),
     CallForProposals: lambda agent, request, _now: propose(agent, request),
     ContractAcceptance: lambda _agent, _request, _now: {"accepted": True, "reason": ""},
 }

@@ -52,6 +52,11 @@ def show_run(view: RunView, *, as_json: bool) -> int:
     if as_json:
         write_json(run_object(view))
         return ending_code(view)
+    answer = view.result.get("answer") if isinstance(view.result, dict) else None
+    if answer is not None:  # what the tasks were for; there may be thousands of them
+        click.echo(f"{clip(answer, 2000)}: {view.result['value']:g}")
+        click.echo(_summary(view))
+        return ending_code(view)
     write_table(
         ("task", "status", "agent", "attempts", "result"),
         [(t.id, t.status, t.agent, t.attempts, clip(t.result if t.error is None else t.error)) for t in view.tasks],

@@ -146,6 +146,12 @@ def _is_reference(text: str) -> bool:
 # Tasks
 
 
+def _travels(draft: Draft, strategy: str) -> bool:
+    """Say whether all that is wanted is a round trip, for which there are stops and no tasks."""
+    mode = look(draft.root, "strategy", "mode")
+    return strategy == "swarm" and isinstance(mode, ScalarNode) and mode.text == "route"
+
+
 def _check_tasks(draft: Draft, strategy: str, problems: Problems) -> None:
     decompose = draft.objective.decompose
     if decompose is not None and not _is_reference(decompose):
@@ -155,7 +161,7 @@ def _check_tasks(draft: Draft, strategy: str, problems: Problems) -> None:
         if not (draft.has("strategy", "question") or draft.has("objective", "description")):
             what = "there is nothing to decide: give the strategy a `question`, or the objective a `description`"
             problems.add(*draft.at("strategy"), what)
-    elif draft.written("tasks") == 0 and not draft.has("objective", "decompose"):
+    elif draft.written("tasks") == 0 and not (draft.has("objective", "decompose") or _travels(draft, strategy)):
         problems.add(*draft.at("tasks"), "there is nothing to do: give tasks, or an objective that has `decompose`")
     if draft.written("tasks") > MAX_TASKS:
         problems.add(*draft.at("tasks"), f"there are {draft.written('tasks')} tasks; the bound is {MAX_TASKS}")

@@ -36,6 +36,7 @@ __all__ = [
     "Settings",
     "StoreSettings",
     "Strategies",
+    "Swarm",
     "Synchronization",
 ]
 
@@ -233,6 +234,43 @@ class Hierarchical(msgspec.Struct, frozen=True, kw_only=True):
     ] = 15.0
 
 
+class Swarm(msgspec.Struct, frozen=True, kw_only=True):
+    """Strategy swarm: many simple agents find an answer together."""
+
+    mode: Annotated[Literal["optimize", "route", "balance", "select", "agree"], _key("", "What the swarm is to do")] = (
+        "balance"
+    )
+    rule: Annotated[
+        Literal["auto", "pso", "ring", "shade", "halving", "honeybee", "metropolis", "push_sum"],
+        _key("", "How: pso, ring or shade to optimize, halving or honeybee to select, metropolis or push_sum to agree"),
+    ] = "auto"
+    goal: Annotated[Literal["least", "most"], _key("", "Whether the least or the greatest value is looked for")] = (
+        "least"
+    )
+    evaluations: Annotated[
+        int, _key("evaluations", "How many candidates are looked at, at most, to optimize", ge=1, le=1_000_000)
+    ] = 1000
+    population: Annotated[
+        int, _key("candidates", "The size of the swarm of candidates; 0: by the space", ge=0, le=10_000)
+    ] = 0
+    target: Annotated[float | None, _key("value", "A value that is good enough, to optimize and to route")] = None
+    patience: Annotated[
+        int, _key("evaluations", "How many in a row may bring nothing better, before it is enough; 0: any", ge=0)
+    ] = 0
+    rounds: Annotated[int, _key("rounds", "The most rounds, to route, to agree and of honeybees", ge=1, le=100_000)] = (
+        100
+    )
+    judgements: Annotated[int, _key("judgements", "Of each option in the first round; 0: one by each agent", ge=0)] = 0
+    repeats: Annotated[int, _key("judgements", "Of one option by one agent, at most", ge=1, le=100)] = 3
+    quorum: Annotated[int, _key("agents", "Who must have judged an option, or be for it; 0: more than half", ge=0)] = 0
+    tolerance: Annotated[
+        float, _key("value", "How near numbers must be to agree, relative where they are over 1", gt=0, le=1)
+    ] = 1e-6
+    waiting: Annotated[
+        float, _key("share", "A task waits for who has it done in this share of the time of who is free", ge=0, le=1)
+    ] = 1.0
+
+
 class Strategies(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of each strategy."""
 
@@ -241,6 +279,7 @@ class Strategies(msgspec.Struct, frozen=True, kw_only=True):
     auction: Auction = Auction()
     contract_net: ContractNet = ContractNet()
     hierarchical: Hierarchical = Hierarchical()
+    swarm: Swarm = Swarm()
 
 
 class Synchronization(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,11 +8,12 @@ from typing import Any
 from concerted.kinds import ENDINGS
 from concerted.ports.store import Entry
 from concerted.story.judgements import decided_words, judged_words
-from concerted.values import Instant
+from concerted.values import Instant, encode
 
 __all__ = ["about_agent", "clock", "reply_words", "sentence", "some"]
 
 NAMED = 5  # agents or tasks named in one sentence; the rest are counted
+SHOWN = 80  # characters of a value in a sentence
 SAID_BY_OTHER_LINES = frozenset({"EXECUTE_TASK", "CHECK_PROGRESS", "GET_STATUS", "FOLLOW_LEADER", "REQUEST_BID"})
 SAID_BY_OTHER_LINES |= {"CALL_FOR_PROPOSALS", "CONTRACT_ACCEPTANCE"}
 ANSWERED_BY_THE_NEXT_LINE = SAID_BY_OTHER_LINES - {"REQUEST_BID", "CALL_FOR_PROPOSALS"} | {
@@ -123,6 +124,19 @@ def _domain_words(kind: str, agent: str, ref: str, value: dict[str, Any]) -> str
             told = value.get("error") or value.get("reason")
             return f"run {ENDINGS[kind].replace('_', ' ')}" + (f": {told}" if told else "")
         case _:
+            return _swarm_words(kind, value)
+
+
+def _swarm_words(kind: str, value: dict[str, Any]) -> str | None:
+    match kind:
+        case "swarm.begun":
+            return f"a swarm of {value['population']} begins to {value['mode']} ({value['rule']})"
+        case "swarm.improved":
+            return f"better after {value['evaluations']}: {value['value']:g} for {brief(value['answer'])}"
+        case "swarm.settled":
+            worth = "" if value.get("value") is None else f" at {value['value']:g}"
+            return f"the swarm settles{worth} after {value['evaluations']}: {value['reason']}"
+        case _:
             return None
 
 
@@ -187,6 +201,12 @@ def some(names: Iterable[Any]) -> str:
     listed = [str(name) for name in names]
     rest = len(listed) - NAMED
     return ", ".join(listed[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def brief(value: Any) -> str:
+    """Show a value in one short line."""
+    text = encode(value).decode()
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def clock(seconds: float) -> str:

@@ -32,6 +32,7 @@ BUILT_IN: Mapping[str, str] = {
     "contract_net": "concerted.strategies.contract_net",
     "hierarchical": "concerted.strategies.hierarchical",
     "leader_follower": "concerted.strategies.leader_follower",
+    "swarm": "concerted.strategies.swarm",
 }
 
 

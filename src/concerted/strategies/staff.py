@@ -9,9 +9,17 @@ import msgspec
 
 from concerted.errors import Invalid, TimedOut
 from concerted.run import Run
-from concerted.values import AgentId, Instant
+from concerted.values import AgentId, Instant, Profile, Task
 
-__all__ = ["Staff"]
+__all__ = ["Staff", "is_able"]
+
+
+def is_able(profile: Profile, task: Task) -> bool:
+    """Say whether an agent may do a task: it has every required capability, and the task is not somebody else's."""
+    if task.agent not in (None, profile.id):
+        return False
+    levels = profile.capabilities
+    return all(levels.get(name, -1.0) >= level for name, level in task.required_capabilities.items())
 
 
 class Staff:

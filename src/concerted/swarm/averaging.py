@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from concerted.errors import Invalid
 
-__all__ = ["MOST_NUMBERS", "Graph", "PushSum", "metropolis", "ring_of", "spread", "vector", "weights"]
+__all__ = ["MOST_NUMBERS", "Graph", "PushSum", "average", "metropolis", "ring_of", "spread", "vector", "weights"]
 
 MOST_NUMBERS = 1_000  # of a vector
 
@@ -79,6 +79,15 @@ def metropolis(own: Sequence[float], heard: Mapping[str, Sequence[float]], weigh
         math.fsum([mine, *(weight[other] * (value[at] - mine) for other, value in heard.items())])
         for at, mine in enumerate(own)
     )
+
+
+def average(
+    own: Sequence[float], heard: Mapping[str, Sequence[float]], weight: Mapping[str, float] | None
+) -> list[float]:
+    """Return an agent's next value by Metropolis weights, or, without weights, the sum of all, as push-sum has it."""
+    if weight is not None:
+        return list(metropolis(own, heard, weight))
+    return [math.fsum([mine, *(value[at] for value in heard.values())]) for at, mine in enumerate(own)]
 
 
 def vector(value: object, size: int | None = None) -> Vector:

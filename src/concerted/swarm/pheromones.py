@@ -22,8 +22,9 @@ from concerted.errors import Invalid
 from concerted.swarm.dice import Array, Dice
 from concerted.swarm.tours import Map, Trip
 
-__all__ = ["LEAST", "Colony"]
+__all__ = ["LEAST", "Colony", "explore"]
 
+AT_ONCE = 5  # rounds of ants, unless told otherwise
 ANTS = 16  # of a round
 FADING = 0.1  # how far a trail moves towards the newest trip in a round
 LEAST = 0.02  # of a trail
@@ -31,6 +32,20 @@ CHANGED = 40  # stops with a new road, after which an ant goes home
 TOO_CLOSE = 1e-3  # of the longest near distance: nearer is not more attractive
 DRAWN = 4_096  # random numbers at once
 STALE = 20  # rounds without anything better, after which the ants start from elsewhere
+
+
+def explore(
+    board: dict[str, Any], points: Sequence[Sequence[float]] | None, distances: Sequence[Sequence[float]] | None,
+    seed: int, rounds: int = AT_ONCE,
+) -> list[int]:  # fmt: skip
+    """Let ants run on a copy of a board, with dice of one's own; returns the best trip they find.
+
+    Raises:
+        Invalid: board and map do not fit, or are none.
+    """
+    colony = Colony.restored(Map.of_points(points or []) if distances is None else Map(distances), board, seed)
+    colony.run(rounds)
+    return colony.order
 
 
 class Colony:
