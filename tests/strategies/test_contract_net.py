@@ -486,6 +486,19 @@ def test_a_lost_contractor_is_replaced_and_pays(play: Any, task: Any) -> None:
     play(act)
 
 
+def test_a_lease_that_runs_out_ends_the_contract_and_the_next_one_is_made(play: Any, task: Any) -> None:
+    async def act(stage: Any) -> None:
+        await stage.enter(boss())
+        (await stage.enter(contractor("ann", 1.0))).deaf_to.add("EXECUTE_TASK")
+        await stage.enter(contractor("bob", 2.0))
+        view = await stage.run("contract_net", [task("a")])
+        assert contracts(view) == [("a", "ann", "failed", -0.5), ("a", "bob", "completed", 2.0)]
+        assert len(await stage.log("claim.expired")) == 1
+        assert view.result["calls"] == 1
+
+    play(act)
+
+
 def test_a_late_result_is_taken_and_its_penalty_deducted(play: Any, task: Any) -> None:
     async def act(stage: Any) -> None:
         await stage.enter(boss())
@@ -577,6 +590,8 @@ def test_a_task_is_called_off_and_the_manager_pays_for_it(play: Any, task: Any) 
         assert view.result["records"]["ann"] == {"kept": 1, "late": 0, "broken": 0}
         assert not view.success  # a is mandatory
         assert "CANCEL_TASK" in ann.types()
+        reasons = {one["terms"]["task"]: one.get("reason") for one in view.result["contracts"]}
+        assert reasons == {"a": "called off: not needed", "b": None}
 
     play(act)
 
@@ -631,6 +646,7 @@ def test_at_the_deadline_of_the_run_what_is_done_is_kept_and_the_rest_paid_for(p
         assert view.status == "timed_out"
         assert view.result["endings"] == {"a": "done", "b": "cancelled"}
         assert contracts(view) == [("a", "ann", "completed", 5.0), ("b", "ann", "cancelled", 1.0)]
+        assert view.result["contracts"][1]["reason"] == "the run ended first"
 
     play(act)
 

@@ -101,7 +101,8 @@ class Contracted:
                 check=lambda result: breach(self.terms, result),
             )
         except asyncio.CancelledError:
-            self._end("cancel", "the task was called off")
+            state = self.office.shop.states[self.terms.task]
+            self._end("cancel", f"called off: {state.reason}" if state.is_over else "the run ended first")
             raise
         self._end(_act(reply), reply.error or ("" if reply.ok else reply.status))
 
