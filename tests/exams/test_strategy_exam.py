@@ -29,7 +29,7 @@ def judging():
 
 def judges(seed):
     agents = []
-    for name in ("ann", "bob", "cy", "dee", "eve"):
+    for name in ("ann", "bob", "cy"):
         agent = Agent(AgentId(name))
         agent.on(Judge)(lambda request: {"choice": "accept", "reason": request.question})
         agent.task()(work)
