@@ -15,44 +15,14 @@ from concerted.errors import Invalid
 from concerted.values import AgentId, AgentStatus, Instant, Objective, RunId, Task, TaskId, encode
 
 __all__ = [
-    "ENVELOPE_BYTES",
-    "AnnounceAuction",
-    "AssumeLeadership",
-    "AuctionClosed",
-    "Average",
-    "Beat",
-    "Bid",
-    "Bids",
-    "CallForProposals",
-    "CancelTask",
-    "CheckProgress",
-    "ContractAcceptance",
-    "ContractEnded",
-    "ContractTerms",
-    "CounterOffer",
-    "Custom",
-    "DecomposeObjective",
-    "Envelope",
-    "ExecuteTask",
-    "FindTrip",
-    "FollowLeader",
-    "GetCapabilities",
-    "GetStatus",
-    "Judge",
-    "Judgement",
-    "NotUnderstood",
-    "PenaltyClauses",
-    "Proposal",
-    "RejectProposal",
-    "Reply",
-    "ReplyStatus",
-    "Request",
-    "RequestBid",
-    "RequestVote",
-    "decode_request",
-    "encode_request",
-    "request_type",
-]
+    "ENVELOPE_BYTES", "AgreeToContract", "AnnounceAuction", "AssumeLeadership", "AuctionClosed", "Average",
+    "Beat", "Bid", "Bids", "CallForProposals", "CancelTask", "CheckProgress", "CoalitionChanged",
+    "ContractAcceptance", "ContractEnded", "ContractTerms", "CounterOffer", "Custom", "DecomposeObjective",
+    "Envelope", "ExecuteTask", "FindTrip", "FollowLeader", "GetCapabilities", "GetStatus", "Judge", "Judgement",
+    "NotUnderstood", "PenaltyClauses", "Proposal", "ProposeDivision", "RejectProposal", "Reply", "ReplyStatus",
+    "Request", "RequestBid", "RequestDivision", "RequestVote", "ValueCoalitions", "decode_request",
+    "encode_request", "request_type",
+]  # fmt: skip
 
 ENVELOPE_BYTES = 1 << 20  # the largest envelope on any wire, unless the configuration says otherwise
 
@@ -331,6 +301,58 @@ class Judge(Request, frozen=True):
     rule: str = ""
     opening_digest: str = ""
     closes_at: Instant | None = None
+
+
+class ValueCoalitions(Request, frozen=True):
+    """What is each of these coalitions worth for this task?  Answer: a finite number for each, in their order."""
+
+    task: Task
+    coalitions: tuple[tuple[AgentId, ...], ...]
+
+
+class ProposeDivision(Request, frozen=True):
+    """Would you do the task for this share?  Answer: {accepted: bool, share: the least you would take}."""
+
+    coalition: str
+    task: Task
+    shares: dict[AgentId, float]
+    alone: dict[AgentId, float]  # what each has without the others: by default at least that is accepted
+    round: int
+
+
+class RequestDivision(Request, frozen=True):
+    """It is your turn to propose: how is the total to be divided?  Answer: {agent: share}, which sum to it."""
+
+    coalition: str
+    task: Task
+    total: float
+    suggestion: dict[AgentId, float]  # what nobody has a reason to refuse; proposed by default
+    alone: dict[AgentId, float]
+    round: int
+
+
+class AgreeToContract(Request, frozen=True):
+    """Will you be in this coalition on these terms?  Answer: {agreed: bool}; all must agree."""
+
+    coalition: str
+    task: Task
+    members: tuple[AgentId, ...]
+    shares: dict[AgentId, float]
+    roles: dict[AgentId, str]
+    leader: AgentId
+    channel: str  # known to the members alone
+    valid_until: Instant | None = None
+    exit_penalty: float = 0.0  # of its share: what a member forfeits who walks away
+
+
+class CoalitionChanged(Request, frozen=True):
+    """Notice to the members: how their coalition has ended, and what each is paid."""
+
+    notice: ClassVar[bool] = True
+    coalition: str
+    status: str
+    reason: str = ""
+    payments: dict[AgentId, float] = {}
 
 
 class Custom(Request, frozen=True):

@@ -237,3 +237,31 @@ def test_every_key_of_a_plan_is_described_in_its_order(entry: type[msgspec.Struc
     section = DESCRIPTION.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
     described = re.findall(r"^\| `([a-z_]+)` \|", section, re.MULTILINE)
     assert described == [field.encode_name for field in msgspec.structs.fields(entry)]
+
+
+FIRM = """\
+plan: firm
+agents:
+  - {id: ann, run: a, capabilities: {french: 0.9}}
+  - {id: bob, run: b, capabilities: {law: 0.6}}
+tasks:
+  - {id: deal, capabilities: {french: 0.8, law: 0.5}}
+"""
+
+
+def test_in_coalitions_agents_can_do_together_what_none_can_alone() -> None:
+    alone = load_plan(FIRM, "firm.yaml", strategies=["coalition"])
+    assert "no agent of this plan can do 'deal'" in alone.warnings[0]
+    together = load_plan(FIRM + "strategy: coalition\n", "firm.yaml", strategies=["coalition"])
+    assert together.warnings == ()
+    missing = load_plan(FIRM.replace("0.8", "0.95") + "strategy: {name: coalition}\n", "f", strategies=["coalition"])
+    assert "no agent of this plan can do 'deal'" in missing.warnings[0]
+
+
+def test_options_of_coalitions_are_settings_of_a_section_of_its_own() -> None:
+    text = FIRM + "strategy: {name: coalition, formation_timeout: 2m, max_coalition_size: 3}\n"
+    plan = load_plan(text, "firm.yaml", strategies=["coalition"])
+    assert plan.coordination.coalition.formation_timeout == 120.0
+    assert plan.coordination.coalition.max_coalition_size == 3
+    with pytest.raises(Invalid, match="formation_timeout"):
+        load_plan(FIRM + "strategy: {name: coalition, formation_timeout: soon}\n", "f", strategies=["coalition"])

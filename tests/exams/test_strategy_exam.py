@@ -13,9 +13,10 @@ import pytest
 from concerted.agent import Agent
 from concerted.errors import Invalid, NotAllowed, TimedOut
 from concerted.messages import Custom, Judge
+from concerted.sim.actors import stand_in
 from concerted.strategies import choose
 from concerted.testing.strategy_exam import STRATEGY_CHECKS, Setting, check_strategy, plain_setting
-from concerted.values import AgentId, Objective, Outcome, Task, TaskId
+from concerted.values import AgentId, Objective, Outcome, Profile, Task, TaskId
 
 REPLAY, DEATH, LOSSY, CANCEL, DEADLINE, WORLD, HASH = STRATEGY_CHECKS
 
@@ -124,6 +125,31 @@ def with_budgets(**options: str) -> Setting:
 )
 def test_the_other_mechanisms_of_the_auction_pass(award, payment, check):
     check_strategy(choose.load("auction"), check, setting=lambda: with_budgets(award=award, payment=payment))
+
+
+def in_coalitions():
+    """Two tasks that take two trades each, one after the other, and one for anybody."""
+
+    def agents(seed):
+        levels = {"ann": {"french": 0.9}, "bob": {"law": 0.6}, "cy": {"law": 0.7, "french": 0.2}}
+        return [stand_in(Profile(id=AgentId(name), capabilities=found), seed) for name, found in levels.items()]
+
+    both = {"french": 0.8, "law": 0.5}
+    tasks = (
+        Task(id=TaskId("deal"), required_capabilities=both, max_budget=20.0),
+        Task(id=TaskId("letter"), required_capabilities=both, max_budget=9.0, after=(TaskId("deal"),)),
+        Task(id=TaskId("tea")),
+    )
+    return Setting(
+        objective=Objective(description="a firm", tasks=tasks),
+        agents=agents,
+        matters=lambda outcome: (outcome["success"], sorted((one["id"], one["status"]) for one in outcome["tasks"])),
+    )
+
+
+@pytest.mark.parametrize("check", [REPLAY, CANCEL, DEADLINE, WORLD, pytest.param(HASH, marks=pytest.mark.seeds)])
+def test_coalitions_pass(check):
+    check_strategy(choose.load("coalition"), check, setting=in_coalitions)
 
 
 # Wrong ones

@@ -8,15 +8,18 @@ import pytest
 from concerted.errors import Invalid
 from concerted.messages import (
     ENVELOPE_BYTES,
+    AgreeToContract,
     AnnounceAuction,
     AssumeLeadership,
     AuctionClosed,
+    Average,
     Beat,
     Bid,
     Bids,
     CallForProposals,
     CancelTask,
     CheckProgress,
+    CoalitionChanged,
     ContractAcceptance,
     ContractEnded,
     ContractTerms,
@@ -25,16 +28,20 @@ from concerted.messages import (
     DecomposeObjective,
     Envelope,
     ExecuteTask,
+    FindTrip,
     FollowLeader,
     GetCapabilities,
     GetStatus,
     Judge,
     NotUnderstood,
+    ProposeDivision,
     RejectProposal,
     Reply,
     Request,
     RequestBid,
+    RequestDivision,
     RequestVote,
+    ValueCoalitions,
     decode_request,
     encode_request,
     request_type,
@@ -85,6 +92,32 @@ REQUESTS: list[tuple[Request, str]] = [
     (ContractEnded(contract="r#1/1", task=DRAFT, status="completed", balance=2.0), "CONTRACT_ENDED"),
     (NotUnderstood(about="r#1", reason="its cost is -1"), "NOT_UNDERSTOOD"),
     (Custom(name="tune", data={"pitch": 440}), "tune"),
+    (FindTrip(round=1, board={"best": [0, 1]}, points=[[0.0, 0.0], [1.0, 1.0]], seed=3), "FIND_TRIP"),
+    (Average(round=2, own=[1.0], heard={"ann": [3.0]}, weights={"ann": 0.5}), "AVERAGE"),
+    (ValueCoalitions(task=TASK, coalitions=(("ann",), ("ann", "bob"))), "VALUE_COALITIONS"),
+    (
+        ProposeDivision(coalition="c", task=TASK, shares={"ann": 1.5}, alone={"ann": 1.0}, round=2),
+        "PROPOSE_DIVISION",
+    ),
+    (
+        RequestDivision(coalition="c", task=TASK, total=3.0, suggestion={"ann": 3.0}, alone={}, round=1),
+        "REQUEST_DIVISION",
+    ),
+    (
+        AgreeToContract(
+            coalition="c",
+            task=TASK,
+            members=("ann",),
+            shares={"ann": 3.0},
+            roles={"ann": "leader"},
+            leader="ann",
+            channel="coalition/c",
+            valid_until=9.5,
+            exit_penalty=0.1,
+        ),
+        "AGREE_TO_CONTRACT",
+    ),
+    (CoalitionChanged(coalition="c", status="completed", payments={"ann": 3.0}), "COALITION_CHANGED"),
 ]
 
 
@@ -132,7 +165,7 @@ def test_a_payload_that_does_not_fit_names_the_type_and_the_reason(name: str, pa
 def test_a_notice_expects_no_reply_and_all_else_does() -> None:
     notices = {name for request, name in REQUESTS if type(request).notice}
     told = {"REJECT_PROPOSAL", "CONTRACT_ENDED", "NOT_UNDERSTOOD"}
-    assert notices == {"ANNOUNCE_AUCTION", "AUCTION_CLOSED", "CANCEL_TASK", *told}
+    assert notices == {"ANNOUNCE_AUCTION", "AUCTION_CLOSED", "CANCEL_TASK", "COALITION_CHANGED", *told}
 
 
 def test_an_envelope_has_every_field_of_the_specification_and_comes_back_as_it_was() -> None:

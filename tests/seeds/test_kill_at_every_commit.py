@@ -234,6 +234,13 @@ HOUSE = Objective(
         Task(id=TaskId("garden")),
     ),
 )
+FIRM = Objective(
+    description="a firm",
+    tasks=(
+        Task(id=TaskId("plan"), required_capabilities={"building": 1.0}, max_budget=20.0),
+        Task(id=TaskId("walls"), after=(TaskId("plan"),), max_budget=9.0),
+    ),
+)
 SIGNALS = (
     Step(0.5, Signal(id=RUN, name="go", payload=1, request_id="one")),
     Step(1.0, Signal(id=RUN, name="stop", payload="x", request_id="two")),
@@ -260,6 +267,7 @@ CASES += [
     Case("swarm", "completed", 6, 34, objective=HOUSE),
     Case("leader_follower", "completed", 15, 63, objective=HOUSE),
     Case("hierarchical", "completed", 21, 91, objective=HOUSE, options={"clusters": 2}),
+    Case("coalition", "completed", 15, 53, objective=FIRM),
 ]
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.strategy)
 

@@ -28,7 +28,9 @@ def work(run: str) -> Objective:
     return Objective(description=run, tasks=(*first, able, last))
 
 
-@pytest.mark.parametrize("strategy", ["auction", "contract_net", "hierarchical", "leader_follower", "swarm"])
+@pytest.mark.parametrize(
+    "strategy", ["auction", "coalition", "contract_net", "hierarchical", "leader_follower", "swarm"]
+)
 def test_nothing_is_lost_and_nothing_is_accepted_twice_whatever_breaks(strategy: str) -> None:
     scenario = Scenario(
         runs=tuple(Submit(id=RunId(run), strategy=strategy, objective=work(run)) for run in ("r", "q")),

@@ -17,7 +17,7 @@ import pytest
 from concerted.agent import Agent, Refused
 from concerted.config.settings import Coordination, ManagerSettings
 from concerted.kinds import primitive_stream, run_stream
-from concerted.messages import CallForProposals, Custom, Judge, Judgement, Proposal
+from concerted.messages import AgreeToContract, CallForProposals, Custom, Judge, Judgement, Proposal
 from concerted.ports.commands import Cancel, Submit
 from concerted.run import Run
 from concerted.sim.faults import Faults
@@ -58,6 +58,7 @@ class Story:
     decisions: tuple[str, ...] = ()
     objective: Objective | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    page: tuple[Task, ...] = PAGE
 
     def play(self, seed: int = 1, faults: Faults = CALM) -> Played:
         async def main() -> Played:
@@ -88,7 +89,9 @@ class Story:
 
     def _scenario(self) -> Scenario:
         budgets = dict(self.limits)
-        tasks = tuple(msgspec.structs.replace(task, max_budget=budgets.get(task.id)) for task in PAGE)
+        tasks = tuple(
+            msgspec.structs.replace(task, max_budget=budgets.get(task.id, task.max_budget)) for task in self.page
+        )
         submit = Submit(
             id=RunId(self.runs[0]),
             strategy=self.strategy,
@@ -109,6 +112,17 @@ def fleet() -> list[Agent]:
         worker("bob", 2.0, cost=1.0, capabilities={"reading": 0.6, "drawing": 0.7}),
         worker("cy", 4.0, cost=2.0, capabilities={"drawing": 0.9, "writing": 0.6, "leadership": 0.5}),
     ]
+
+
+def unwilling_fleet() -> list[Agent]:
+    """The same three; bob agrees to no contract."""
+    agents = fleet()
+
+    @agents[1].on(AgreeToContract)
+    def refuse(request: AgreeToContract) -> dict[str, bool]:
+        return {"agreed": False}
+
+    return agents
 
 
 def worker(name: str, takes_s: float, **profile: Any) -> Agent:
@@ -263,6 +277,12 @@ STORIES = {
         "A run has another run make the page.",
         strategy="issue",
         runs=("page", "page/1"),
+    ),
+    "coalition_refused": Story(
+        "A book is to be read and drawn, which takes two; bob will not be in a coalition, so the next best is formed.",
+        strategy="coalition",
+        agents=lambda _: unwilling_fleet(),
+        page=(Task(id=TaskId("book"), required_capabilities={"reading": 0.8, "drawing": 0.6}, max_budget=12.0),),
     ),
     "hierarchy": Story(
         "Two clusters; ann, who is one of them all by herself, dies at work, and the other does what she has not done.",

@@ -10,9 +10,10 @@ import msgspec
 import pytest
 
 from concerted.config.plan import load_plan
-from concerted.config.settings import Strategies
+from concerted.config.settings import Coordination, Strategies
 from concerted.messages import CheckProgress
 from concerted.strategies import choose
+from concerted.strategies.coalition_result import CoalitionResult
 from concerted.strategies.consensus import ConsensusResult
 from concerted.strategies.contract_book import ContractNetResult
 from concerted.strategies.leader_follower import LeaderResult
@@ -27,6 +28,7 @@ PAGES = {
 }
 RESULTS = {
     "auction": AuctionResult,
+    "coalition": CoalitionResult,
     "consensus": ConsensusResult,
     "contract_net": ContractNetResult,
     "hierarchical": HierarchyResult,
@@ -35,6 +37,7 @@ RESULTS = {
 }
 OPTIONS = {"scores", "manager", "records", "level"}  # of a strategy, that are no settings
 OPTIONS |= {"space", "points", "distances", "options", "neighbours"}
+OPTIONS |= {"constraints", "history"}
 
 PENALTIES = ("late_penalty", "failure_penalty", "decommitment_penalty", "penalty_cap", "max_levels", "max_contractors")
 
@@ -74,7 +77,7 @@ def test_the_result_has_these_fields_and_no_others(name: str) -> None:
 @each_page
 def test_every_setting_is_on_its_page_with_its_default(name: str) -> None:
     rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", PAGES[name].split("## Settings")[1], re.MULTILINE))
-    settings = getattr(Strategies(), name)
+    settings = Coordination().coalition if name == "coalition" else getattr(Strategies(), name)
     assert set(rows) - OPTIONS == set(settings.__struct_fields__)
     for key in (
         "mode",
@@ -161,6 +164,23 @@ def test_the_head_reassigns_as_its_page_says() -> None:
         term=1, ready=(Task(id=TaskId("a")),), loads={"ann": 3, "cy": 1}, free={"ann": 1, "cy": 2}, capabilities={}
     )  # fmt: skip
     assert reassign(asked) == {"a": "cy"}
+
+
+def test_the_member_bargains_as_its_page_says(play: Any, task: Any) -> None:
+    async def act(stage: Any) -> None:
+        bob = space("coalition")["bob"]
+
+        @bob.task()
+        async def do(task: Any) -> None:
+            await asyncio.sleep(1.0)
+
+        await stage.enter(bob)
+        await stage.agent("ann", capabilities={"french": 0.9, "leadership": 0.9}, cost=3.0)
+        deal = task("deal", required_capabilities={"french": 0.8, "law": 0.5}, max_budget=20.0)
+        (formed,) = (await stage.run("coalition", [deal])).result["coalitions"]
+        assert formed["profit_sharing"]["shares"]["bob"] >= 9.0
+
+    play(act)
 
 
 def test_the_rule_of_auto_is_the_one_that_is_written_down() -> None:

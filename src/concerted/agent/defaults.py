@@ -12,6 +12,7 @@ from typing import Any
 from concerted.agent.abilities import ANY, Abilities
 from concerted.agent.work import Refused
 from concerted.messages import (
+    AgreeToContract,
     AssumeLeadership,
     Average,
     Bid,
@@ -25,8 +26,10 @@ from concerted.messages import (
     GetCapabilities,
     GetStatus,
     Proposal,
+    ProposeDivision,
     Request,
     RequestBid,
+    RequestDivision,
     RequestVote,
     request_type,
 )
@@ -190,6 +193,12 @@ def _capabilities(profile: Profile) -> dict[str, float]:
     return dict(profile.capabilities)
 
 
+def _is_enough(agent: Abilities, request: ProposeDivision) -> bool:
+    """Say whether an agent's share is at least what it has alone, but for rounding."""
+    alone = request.alone.get(agent.id, 0.0)
+    return request.shares.get(agent.id, 0.0) >= alone - 1e-9 * max(1.0, abs(alone))
+
+
 def _accepted(_agent: Abilities, request: Any, _now: float) -> dict[str, Any]:
     return {"accepted": True, "term": request.term}
 
@@ -207,6 +216,9 @@ _ANSWERS: dict[type[Request], Callable[[Abilities, Any, float], Any]] = {
         request.board, request.points, request.distances, request.seed, request.rounds
     ),
     Average: lambda _agent, request, _now: average(request.own, request.heard, request.weights),
+    ProposeDivision: lambda agent, request, _now: {"accepted": _is_enough(agent, request)},
+    RequestDivision: lambda _agent, request, _now: request.suggestion,
+    AgreeToContract: lambda _agent, _request, _now: {"agreed": True},
     CallForProposals: lambda agent, request, _now: propose(agent, request),
     ContractAcceptance: lambda _agent, _request, _now: {"accepted": True, "reason": ""},
 }

@@ -13,13 +13,14 @@ from concerted.config.draft import MAX_AGENTS, MAX_TASKS, AgentEntry, Draft, Tas
 from concerted.config.graph import find_cycles
 from concerted.config.placeholders import Placeholder, parse
 from concerted.config.problems import Problems, similar, suggest
-from concerted.config.settings import Strategies
+from concerted.config.settings import Coordination, Strategies
 from concerted.config.sync_checks import check_sync
 from concerted.values import NAME_BYTES, is_name
 
 __all__ = ["AUTO", "check", "settings_among", "warn"]
 
 AUTO = "auto"  # the strategy that chooses a strategy
+COALITION = "coalition"  # whose settings are a section of their own, as in the specification
 
 _MAX_COMPARISONS = 2_000_000  # of a task with an agent; warnings of larger plans are incomplete
 ASKING = frozenset(("consensus",))  # strategies that put a question and need no tasks
@@ -51,8 +52,13 @@ def warn(draft: Draft, warnings: Problems) -> None:
     _warn_of_options(draft, warnings)
 
 
+def section_of(strategy: str) -> list[str]:
+    """Return the steps to the section in which the settings of a strategy stand."""
+    return ["coordination"] if strategy == COALITION else ["coordination", "strategies"]
+
+
 def settings_among(root: Node) -> dict[str, Node]:
-    """Return the options of the strategy that are settings of it (`coordination.strategies.NAME`), as written."""
+    """Return the options of the strategy that are settings of it , as written."""
     known, options = _options(root)
     return {key: node for key, node in options.items() if key in known}
 
@@ -70,7 +76,10 @@ def _warn_of_options(draft: Draft, warnings: Problems) -> None:
 def _options(root: Node) -> tuple[Collection[str], dict[str, Node]]:
     """Return the names of the strategy's settings, none if it has none, and its options as written."""
     name, strategy = look(root, "strategy", "name"), look(root, "strategy")
-    section = fields_of(Strategies).get(name.text) if isinstance(name, ScalarNode) else None
+    section = None
+    if isinstance(name, ScalarNode):
+        owner = fields_of(Coordination) if name.text == COALITION else fields_of(Strategies)
+        section = owner.get(name.text)
     if section is None or not isinstance(strategy, MapNode) or not isinstance(section.type, inspect.StructType):
         return (), {}
     return fields_of(section.type.cls), {key: node for key, node in strategy.items.items() if key != "name"}
@@ -281,9 +290,27 @@ def _warn_of_shell_words(draft: Draft, i: int, words: tuple[str, ...], warnings:
 # Who can do what
 
 
+def _strategy_of(draft: Draft) -> str:
+    """Return the strategy that the plan names, '' if it names none."""
+    for node in (look(draft.root, "strategy", "name"), look(draft.root, "strategy")):
+        if isinstance(node, ScalarNode):
+            return node.text
+    return ""
+
+
+def _together(entries: Iterable[AgentEntry]) -> dict[str, float]:
+    """Return the levels of all agents added up: what they can do in a coalition."""
+    levels: dict[str, float] = {}
+    for entry in entries:
+        for name, level in entry.capabilities.items():
+            levels[name] = levels.get(name, 0.0) + level
+    return levels
+
+
 def _warn_of_tasks_that_nobody_can_do(draft: Draft, warnings: Problems) -> None:
     kinds = _distinct(entry.capabilities for entry in draft.agents.values())
     by_id = {agent: entry for entry in draft.agents.values() for agent in entry.ids()}
+    able = [_together(by_id.values())] if _strategy_of(draft) == COALITION else kinds
     possible: dict[str, bool] = {}
     for i, task in draft.tasks.items():
         if task.agent is not None:
@@ -295,7 +322,7 @@ def _warn_of_tasks_that_nobody_can_do(draft: Draft, warnings: Problems) -> None:
         if key not in possible:
             if (len(possible) + 1) * len(kinds) > _MAX_COMPARISONS:
                 return
-            possible[key] = any(_meets(capabilities, task.capabilities) for capabilities in kinds)
+            possible[key] = any(_meets(capabilities, task.capabilities) for capabilities in able)
         if not possible[key]:
             what = f"no agent of this plan can do {task.id!r}: none has {_needs(task)}; it waits for one that joins"
             warnings.add(*draft.at("tasks", i, "capabilities"), what)

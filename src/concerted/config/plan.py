@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from concerted.config.checks import AUTO, check, settings_among, warn
+from concerted.config.checks import AUTO, check, section_of, settings_among, warn
 from concerted.config.conversion import BAD, Conversion, items_of
 from concerted.config.document import MapNode, Node, ScalarNode, compose, find, look
 from concerted.config.draft import AgentEntry, Draft, ObjectiveEntry, SyncEntry, TaskEntry
@@ -143,13 +143,15 @@ def _with_options(root: Node) -> Node:
     for key, node in settings_among(root).items():
         name = look(root, "strategy", "name")
         assert isinstance(name, ScalarNode)
-        root = put(root, Settings, ["coordination", "strategies", name.text, key], node)
+        root = put(root, Settings, [*section_of(name.text), name.text, key], node)
     return root
 
 
 def _settings_among(options: Mapping[str, Any], strategy: str, coordination: Coordination) -> dict[str, Any]:
     """Return the options that are settings, with the value they have after all."""
-    settings = msgspec.to_builtins(coordination.strategies).get(strategy, {})
+    settings: Any = {"coordination": msgspec.to_builtins(coordination)}
+    for step in (*section_of(strategy), strategy):
+        settings = settings.get(step, {})
     return {key: settings[key] for key in options if key in settings}
 
 

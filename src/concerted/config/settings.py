@@ -321,6 +321,28 @@ class Coalition(msgspec.Struct, frozen=True, kw_only=True):
     stability_threshold: Annotated[
         float, _key("0..1", "The least stability at which a coalition is formed", ge=0, le=1)
     ] = 0.7
+    values: Annotated[
+        Literal["capabilities", "agents", "table"],
+        _key("", "What coalitions are worth: by capabilities and budget, as an agent says, or as the task lists"),
+    ] = "capabilities"
+    bargaining: Annotated[
+        Literal["bisection", "offers", "specification"],
+        _key("", "How shares are agreed: between what was refused and what is enough, in turn, or by fixed steps"),
+    ] = "bisection"
+    discount: Annotated[
+        float, _key("0..1", "What a share is worth a round later, where members propose in turn", ge=0, le=1)
+    ] = 0.9
+    voting_rule: Annotated[
+        Literal["majority", "two_thirds", "unanimous", "shares", "leader"],
+        _key("", "How the members decide whether to go on without one that is lost"),
+    ] = "majority"
+    answer_timeout: Annotated[Duration, _key("duration", "How long agents may take to answer while it forms")] = 10.0
+    coalition_attempts: Annotated[
+        int, _key("coalitions", "How many coalitions may try a task, one after the other", ge=1)
+    ] = 3
+    mode: Annotated[
+        Formula, _key("", "Risk, stability and utility as can be relied on, or by the specification's formulas")
+    ] = "sound"
 
 
 class Monitoring(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from concerted.values import Instant, encode
 
 __all__ = ["about_agent", "clock", "reply_words", "sentence", "some"]
 
+GROUPS = frozenset({"coalition", "cluster", "clusters"})  # of whose doings `_group_words` tells
 NAMED = 5  # agents or tasks named in one sentence; the rest are counted
 SHOWN = 80  # characters of a value in a sentence
 SAID_BY_OTHER_LINES = frozenset({"EXECUTE_TASK", "CHECK_PROGRESS", "GET_STATUS", "FOLLOW_LEADER", "REQUEST_BID"})
@@ -110,16 +111,8 @@ def _domain_words(kind: str, agent: str, ref: str, value: dict[str, Any]) -> str
             return f"{agent} leads{'' if ref == '?' else f' cluster {ref}'} in term {value['term']}"
         case "leader.lost":
             return f"the leader {agent} was lost: {value.get('reason', '')}"
-        case "clusters.formed":
-            return f"clusters: {some([f'{cluster} of {count}' for cluster, count in value['clusters'].items()])}"
-        case "tasks.delegated":
-            return f"cluster {ref} does {some(value['tasks'])} ({value['strategy']}, {value['agents']} agents)"
-        case "cluster.reported":
-            left = [f"{task}: {why}" for task, why in value["left"].items()]
-            return f"cluster {ref} did {value['done']}" + (f"; left {some(left)}" if left else "")
-        case "task.reassigned":
-            by = "" if agent == "?" else f", as {agent} says"
-            return f"task {ref} goes to cluster {value['to']}{by}: {value['reason']}"
+        case _ if kind.partition(".")[0] in GROUPS or kind in ("tasks.delegated", "task.reassigned"):
+            return _group_words(kind, agent, ref, value)
         case _ if kind in ENDINGS:
             told = value.get("error") or value.get("reason")
             return f"run {ENDINGS[kind].replace('_', ' ')}" + (f": {told}" if told else "")
@@ -153,6 +146,38 @@ def _offered(value: dict[str, Any]) -> str:
     return f", round {value['round']}: " + " ".join(
         f"{word} {one:g}{unit}" for word, one, unit in limits if one is not None
     )
+
+
+def _group_words(kind: str, agent: str, ref: str, value: dict[str, Any]) -> str | None:
+    """Put into words what goes on in coalitions and clusters."""
+    match kind:
+        case "coalition.valued" if value["chosen"]:
+            return f"of {value['feasible']} coalitions for {ref} the best is {some(value['chosen'])}"
+        case "coalition.valued":
+            return f"of {value['feasible']} coalitions for {ref} none is chosen"
+        case "coalition.proposed":
+            shares = [f"{member} {share:.3g}" for member, share in value["shares"].items()]
+            return f"coalition {ref} is proposed, shares {some(shares)} ({value['note']})"
+        case "coalition.formed":
+            return f"all agree to coalition {ref}; {agent} leads"
+        case "coalition.member_lost":
+            return f"coalition {ref} has lost {agent}; " + ("the rest go on" if value["goes_on"] else "it cannot go on")
+        case "coalition.ended":
+            paid = [f"{member} {amount:.3g}" for member, amount in value["payments"].items()]
+            reason = f": {value['reason']}" if value["reason"] else ""
+            return f"coalition {ref} {value['status']}{reason}" + (f"; paid {some(paid)}" if paid else "")
+        case "clusters.formed":
+            return f"clusters: {some([f'{cluster} of {count}' for cluster, count in value['clusters'].items()])}"
+        case "tasks.delegated":
+            return f"cluster {ref} does {some(value['tasks'])} ({value['strategy']}, {value['agents']} agents)"
+        case "cluster.reported":
+            left = [f"{task}: {why}" for task, why in value["left"].items()]
+            return f"cluster {ref} did {value['done']}" + (f"; left {some(left)}" if left else "")
+        case "task.reassigned":
+            by = "" if agent == "?" else f", as {agent} says"
+            return f"task {ref} goes to cluster {value['to']}{by}: {value['reason']}"
+        case _:
+            return None
 
 
 def reply_words(asked: str, agent: str, value: dict[str, Any]) -> str | None:

@@ -28,6 +28,7 @@ AUTO = "auto"
 GROUP = "concerted.strategies"  # the entry points' group: name = "module" or "module:coordinate"
 BUILT_IN: Mapping[str, str] = {
     "auction": "concerted.strategies.auction",
+    "coalition": "concerted.strategies.coalition",
     "consensus": "concerted.strategies.consensus",
     "contract_net": "concerted.strategies.contract_net",
     "hierarchical": "concerted.strategies.hierarchical",

@@ -29,8 +29,8 @@ class Delegation:
     has been given to another cluster.  ended: task -> how it ended.
     """
 
-    def __init__(self, run: Run, tasks: Sequence[Task], reassignments: int) -> None:
-        """Take the tasks.
+    def __init__(self, run: Run, tasks: Sequence[Task], reassignments: int, *, claimed_here: bool = False) -> None:
+        """Take the tasks.  claimed_here: they are done under claims of this run, not of a child.
 
         Raises:
             Invalid: ids twice, unknown or in a cycle.
@@ -39,6 +39,7 @@ class Delegation:
         self._before = run.objective.done
         self._started_at = run.now()
         self._most_moves = reassignments
+        self._claimed_here = claimed_here
         self._graph = Graph(tasks, self._before)
         self._listed = tuple(task.id for task in tasks)
         self._meetings = {meeting.id: meeting for meeting in run.objective.sync}
@@ -152,7 +153,8 @@ class Delegation:
         self.placed.pop(task, None)
         self.results[task] = result.result
         self._end(task, result)
-        self._run.record("task.done", agent=result.agent, ref=task)
+        claim = {"epoch": result.epoch, "result": result.result} if self._claimed_here else {}
+        self._run.record("task.done", agent=result.agent, ref=task, **claim)
         self._graph.done(task)
 
     def _end(self, task: TaskId, result: TaskResult) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from concerted.board.task import TaskState, result_of
-from concerted.values import AgentId, Outcome, ParticipantResult, TaskId
+from concerted.values import AgentId, Outcome, ParticipantResult, TaskId, TaskResult
 
-__all__ = ["outcome_of"]
+__all__ = ["outcome_of", "participants_of", "why_not"]
 
 
 def outcome_of(
@@ -23,28 +23,30 @@ def outcome_of(
     return Outcome(
         success=bool(states) and not missing and not timed_out,
         result=result,
-        reason=_reason(len(states), missing, timed_out),
+        reason=why_not(len(states), [result_of(state) for state in missing], timed_out),
         tasks=tuple(result_of(state) for state in states),
-        participants=_participants(states, agents, roles),
+        participants=participants_of(states, agents, roles),
         timed_out=timed_out,
     )
 
 
-def _reason(count: int, missing: Sequence[TaskState], timed_out: bool) -> str:
+def why_not(count: int, missing: Sequence[TaskResult], timed_out: bool) -> str:
+    """Say in words what is missing of a success.  count: of all tasks; missing: mandatory ones that are not done."""
     if not missing:
         why = "" if count else "there were no tasks"
     else:
         # The reason that is worth most comes first: a failure before what failed or was called off because of it.
-        first = min(missing, key=lambda state: (state.status != "failed", state.ended_at or 0.0))
-        why = f"{len(missing)} of {count} tasks not done; {first.id}: {first.reason or first.status}"
+        first = min(missing, key=lambda one: (one.status != "failed", one.ended_at or 0.0))
+        why = f"{len(missing)} of {count} tasks not done; {first.id}: {first.error or first.status}"
     if not timed_out:
         return why
     return f"the deadline passed first: {why}" if why else "the deadline passed first"
 
 
-def _participants(
+def participants_of(
     states: Iterable[TaskState], agents: Iterable[AgentId], roles: Mapping[AgentId, str]
 ) -> dict[AgentId, ParticipantResult]:
+    """Return what everybody has done, and failed at last.  agents: who took part, also without doing anything."""
     done: dict[AgentId, list[TaskId]] = {}
     failed: dict[AgentId, list[TaskId]] = {}
     for state in states:

@@ -9,6 +9,7 @@ import msgspec
 
 from concerted.groups.clusters import Cluster, Clustering
 from concerted.strategies.delegation import Delegation
+from concerted.strategies.outcome import why_not
 from concerted.values import AgentId, Outcome, ParticipantResult, TaskId, encode
 
 __all__ = ["ChildRun", "ClusterResult", "HierarchyResult", "InterClusterResult", "Reassignment", "Tree"]
@@ -120,7 +121,7 @@ class Tree:
         return Outcome(
             success=bool(results) and not missing and not timed_out,
             result=self._result(book),
-            reason=_reason(len(results), missing, timed_out),
+            reason=why_not(len(results), missing, timed_out),
             tasks=results,
             participants=self._participants(agents),
             timed_out=timed_out,
@@ -161,14 +162,3 @@ class Tree:
             )
             for agent in sorted({*self._parts, *agents})
         }
-
-
-def _reason(count: int, missing: list[Any], timed_out: bool) -> str:
-    if not missing:
-        why = "" if count else "there were no tasks"
-    else:
-        first = min(missing, key=lambda one: one.status != "failed")
-        why = f"{len(missing)} of {count} tasks not done; {first.id}: {first.error or first.status}"
-    if not timed_out:
-        return why
-    return f"the deadline passed first: {why}" if why else "the deadline passed first"

@@ -1,0 +1,185 @@
+"""Coalitions: for each task several agents who agree to do it together, and on who gets what.
+
+    task ready --eligible, worths--> coalitions ranked --the best that is stable enough--> bargained over
+    bargained over --agreed, or the nucleolus--> contract --all agree--> active --parts, then the whole--> done
+    contract --refused, or no answer--> the next best coalition
+    active --a member lost--> the rest go on, if they can and vote for it; else dissolved: another coalition
+
+Formation of one coalition takes at most `formation_timeout`; what is busy elsewhere is not eligible, so it waits for
+the coalitions at work.  Each member does its part of the task, and then the leader the whole, with the results of
+the parts.  What came of each coalition is remembered, and later formations go by it.
+
+Source: the specification, CoalitionFormationManager.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from concerted.board.task import TaskState, result_of
+from concerted.errors import Invalid, TimedOut
+from concerted.groups.coalition import Coalition, complete, dissolve, fail, settle_payments
+from concerted.groups.history import History, remember
+from concerted.messages import CoalitionChanged
+from concerted.run import Run
+from concerted.strategies.coalition_forming import Formation, Rules, rules_of
+from concerted.strategies.coalition_result import Chronicle
+from concerted.strategies.coalition_work import Work
+from concerted.strategies.delegation import Delegation
+from concerted.strategies.errands import Errands
+from concerted.strategies.meetings import Meetings
+from concerted.strategies.objective import find_tasks
+from concerted.strategies.staff import Staff
+from concerted.values import AgentId, Outcome, Task, TaskId
+
+__all__ = ["coordinate"]
+
+
+async def coordinate(run: Run) -> Outcome:
+    """Form a coalition for each task, have it do the task, and pay its members."""
+    forum = Forum(run)
+    timed_out = False
+    try:
+        try:
+            async with run.deadline():
+                await forum.work()
+        except TimedOut:
+            timed_out = True
+    finally:
+        await forum.errands.stop()
+        forum.close()
+    return forum.chronicle.outcome(forum.book, run.agents, forum.history, forum.states, timed_out=timed_out)
+
+
+class Forum:
+    """Where the coalitions of one run form."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.rules: Rules = rules_of(run)
+        self.history = _history(run)
+        self.errands = Errands(run)
+        self.staff = Staff(run)
+        self.chronicle = Chronicle()
+        self.book: Delegation | None = None
+        self.active: dict[TaskId, Coalition] = {}
+        self.states: dict[TaskId, TaskState] = {}
+        self.meetings = Meetings(run, self._met)
+        self._unwilling: dict[TaskId, list[AgentId]] = {}
+        self._formed = 0
+
+    async def work(self) -> None:
+        """Form coalitions as long as there are tasks, and have each do its own."""
+        while not self.run.agents:
+            await self.errands.news(self.errands.changes)
+        tasks = await find_tasks(self.run)
+        book = self.book = Delegation(self.run, tasks, self.rules.coalition_attempts - 1, claimed_here=True)
+        self.meetings.open(tasks)
+        while book.unfinished:
+            seen = self.errands.changes
+            book.place({task.id: task.id for task in book.unplaced()})
+            held_up = False
+            for (task,) in list(book.batches().values()):
+                if self.meetings.hold_up(task.id):
+                    held_up = True
+                else:
+                    await self._see_to(book, task)
+            if book.at_work or held_up or not self.run.agents:
+                await self.errands.news(seen)
+
+    async def _see_to(self, book: Delegation, task: Task) -> None:
+        """Form a coalition for a task and put it to work; without one the task waits, or fails if nobody is busy."""
+        name, withdrawn = f"{task.id}/{self._formed + 1}", frozenset(self._unwilling.get(task.id, ()))
+        formation = Formation(self.run, self.rules, self.history, self.staff, name, withdrawn)
+        busy, coalition = bool(book.at_work), None
+        try:
+            async with asyncio.timeout(self.rules.formation_timeout):
+                coalition = await formation.form(task)
+            why = formation.why
+        except TimeoutError:
+            why = f"no coalition was formed within {self.rules.formation_timeout:g} s"
+        self._formed += formation.proposed
+        for refused in formation.refused:
+            self._over(refused, {})
+        if coalition is not None:
+            self.active[task.id] = coalition
+            for agent in coalition.agents:
+                self.staff.take(agent)
+            done = book.begin(task.id, [task]).done
+            self.errands.send(self._carry_out(book, coalition, done, formation))
+        elif not busy and self.run.agents:
+            book.fail(task.id, why)
+
+    async def _carry_out(
+        self, book: Delegation, coalition: Coalition, results: Mapping[TaskId, Any], formation: Formation
+    ) -> None:
+        """Have a coalition do its task, pay its members, and remember what came of it."""
+        task, members = coalition.task, coalition.agents
+        before = self.states.get(task.id, TaskState(task, "ready"))
+        work = Work(self.run, self.rules, coalition, formation, self.states)
+        try:
+            state = await work.do(task, results)
+        finally:
+            for agent in members:
+                self.staff.put_back(agent)
+        del self.active[task.id]
+        self._unwilling.setdefault(task.id, []).extend(work.unwilling)
+        ended, paid = work.coalition, {}
+        if state.status == "done":
+            paid = settle_payments(ended, ended.value.total)
+            ended = complete(ended, self.run.now())
+            self.meetings.arrive(task, state.result)
+        elif ended.status == "active":
+            ended = fail(ended, work.why_not(), self.run.now())
+        self._over(ended, paid)
+        result = msgspec.structs.replace(
+            result_of(state), attempts=state.epoch - before.epoch, failures=state.failures - before.failures
+        )
+        book.report(task.id, Outcome(success=state.status == "done", tasks=(result,), reason=ended.reason))
+        self.run.progress(len(book.results), len(book.tasks))
+
+    def _met(self, meeting: str, why_not: str | None) -> None:
+        """Take note of the end of a meeting: those that waited for it may begin, or never will."""
+        book = self.book
+        assert book is not None
+        if why_not is None:
+            self.meetings.freed(meeting)
+        else:
+            for task in self.meetings.waiting_for(meeting):
+                if task not in book.ended:
+                    book.fail(task, f"it waited for sync point {meeting}, which came to nothing: {why_not}")
+        self.errands.tell()
+
+    def _over(self, coalition: Coalition, paid: Mapping[AgentId, float]) -> None:
+        """Write down how a coalition has ended, tell those who were in it, and remember it."""
+        self.history = remember(self.history, coalition)
+        self.chronicle.ended(coalition, paid)
+        self.run.record(
+            "coalition.ended", ref=coalition.id, status=coalition.status, reason=coalition.reason, payments=dict(paid)
+        )
+        here = [agent for agent in coalition.agents if agent in self.run.agents]
+        notice = CoalitionChanged(
+            coalition=coalition.id, status=coalition.status, reason=coalition.reason, payments=dict(paid)
+        )
+        self.run.inform(here, notice)
+
+    def close(self) -> None:
+        """Dissolve the coalitions that are still at work, and call off what is not decided."""
+        for coalition in self.active.values():
+            self._over(dissolve(coalition, "the run ended first", self.run.now()), {})
+        self.active.clear()
+        self.meetings.close()
+        if self.book is not None:
+            self.book.close()
+
+
+def _history(run: Run) -> History:
+    """Return what earlier runs have told of coalitions: the option `history`, as it is in their results."""
+    try:
+        return msgspec.convert(run.options.get("history") or {}, History)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"the option history of the run is no history of coalitions: {error}") from error
