@@ -17,7 +17,7 @@ from pathlib import Path
 
 from concerted.ports.store import Row, Write
 from concerted.stores import SqliteStore
-from concerted.stores.sqlite_schema import Durability
+from concerted.stores.sqlite.schema import Durability
 from concerted.values import RunId, encode
 
 REPEATS = 3

@@ -50,13 +50,13 @@ LATE_IMPORTS: set[tuple[str, str]] = {
     ("concerted.client.calls", "concerted.client.deciding"),
     ("concerted.client.calls", "concerted.client.meeting"),
     ("concerted.client.calls", "concerted.client.sharing"),
-    ("concerted.engine.primitives", "concerted.engine.memory_leases"),  # so do these
-    ("concerted.engine.actions", "concerted.sync.barrier"),
+    ("concerted.engine.primitives.primitives", "concerted.engine.primitives.memory_leases"),  # so do these
+    ("concerted.engine.primitives.actions", "concerted.sync.barriers.barrier"),
     ("concerted.runs.verbs", "concerted.runs"),
-    ("concerted.launch.owner", "concerted.stores.postgres"),  # takes the extra [postgres]
+    ("concerted.launch.owner", "concerted.stores.postgres.store"),  # takes the extra [postgres]
     ("concerted.consensus.signatures", "cryptography.exceptions"),  # takes the extra [pbft]
     ("concerted.consensus.signatures", "cryptography.hazmat.primitives.asymmetric"),
-    ("concerted.sync.expression", "celpy"),  # takes the extra [cel], and 300 ms
+    ("concerted.sync.points.expression", "celpy"),  # takes the extra [cel], and 300 ms
     ("concerted.strategies.choose", "importlib.metadata"),  # 10 ms, and most processes never ask for plug-ins
 }
 
@@ -258,8 +258,10 @@ def test_import_concerted_is_light() -> None:
 def test_every_rule_has_a_test_of_its_name(path: Path) -> None:
     if path.name == "__init__.py":
         return
+    folder = ROOT / "tests" / path.relative_to(PACKAGE).parent
     name = f"test_{path.stem.lstrip('_')}.py"
-    assert any((ROOT / "tests").rglob(name)), f"{short(path)}: write tests/{room(path)}/{name}"
+    places = [folder / name, ROOT / "tests" / path.stem / name]
+    assert any(place.exists() for place in places), f"{short(path)}: write {short(folder / name)}"
 
 
 def test_the_types_are_public() -> None:

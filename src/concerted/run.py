@@ -23,9 +23,9 @@ from concerted.values import AgentId, Instant, Objective, Outcome, Profile, RunI
 if TYPE_CHECKING:
     from concerted.consensus.decision import DecisionResult
     from concerted.consensus.rule import Rule
-    from concerted.sync.barrier import BarrierResult
-    from concerted.sync.predicate import Condition
-    from concerted.sync.sync_point import SyncResult
+    from concerted.sync.barriers.barrier import BarrierResult
+    from concerted.sync.points.predicate import Condition
+    from concerted.sync.points.sync_point import SyncResult
 
 __all__ = ["AgentChange", "Fact", "Replies", "Run", "Strategy"]
 

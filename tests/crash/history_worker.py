@@ -36,7 +36,7 @@ from concerted.ports.holding import (
     WithdrawLease,
 )
 from concerted.ports.store import Write
-from concerted.stores.sqlite import SqliteStore
+from concerted.stores.sqlite.store import SqliteStore
 from concerted.testing import Recorder
 from concerted.values import AgentId
 

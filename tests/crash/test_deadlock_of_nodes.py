@@ -11,7 +11,7 @@ import pytest
 
 from concerted.errors import Deadlock
 from concerted.launch import Session, open_coordinator
-from concerted.stores.postgres_connection import Address
+from concerted.stores.postgres.connection import Address
 
 PATIENCE_S = 60.0
 TTL_S = 2.0

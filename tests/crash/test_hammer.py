@@ -22,7 +22,7 @@ import psycopg
 import pytest
 
 from concerted.stores.ownership import owner_of
-from concerted.stores.postgres_connection import Address
+from concerted.stores.postgres.connection import Address
 
 WORKER = Path(__file__).with_name("hammer_worker.py")
 FULL = os.environ.get("CONCERTED_HAMMER") == "full"

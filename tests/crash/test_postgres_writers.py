@@ -17,8 +17,8 @@ import pytest
 
 from concerted.errors import Unreachable
 from concerted.ports.store import Entry, Row, Stale, Write
-from concerted.stores.postgres import PostgresStore
-from concerted.stores.postgres_connection import Address
+from concerted.stores.postgres.connection import Address
+from concerted.stores.postgres.store import PostgresStore
 
 ROUNDS = 6
 LATEST_S = 0.4  # a kill comes within so long after the first answer
@@ -34,7 +34,7 @@ select pg_terminate_backend(pid) from pg_stat_activity
 WRITES = """
 import asyncio, sys
 from concerted.ports.store import Row, Stale, Write
-from concerted.stores.postgres import PostgresStore
+from concerted.stores.postgres.store import PostgresStore
 
 async def main():
     url, name = sys.argv[1:]

@@ -32,11 +32,11 @@ import pytest
 
 from concerted.errors import ConcertedError
 from concerted.ports.store import Row, Write
-from concerted.stores import sqlite_schema
 from concerted.stores.commit import Durability, prepare
-from concerted.stores.ledger import Ledger
 from concerted.stores.renewals import Renewals
-from concerted.stores.sqlite import SqliteStore
+from concerted.stores.sqlite import schema as sqlite_schema
+from concerted.stores.sqlite.ledger import Ledger
+from concerted.stores.sqlite.store import SqliteStore
 from concerted.values import RunId
 
 SEEDS = range(200 if os.environ.get("CONCERTED_HAMMER") == "full" else 40)

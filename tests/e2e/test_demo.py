@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from concerted.cli.demo_audit import audit_files, find_tasks, merge, stdlib
+from concerted.cli.demo.audit import audit_files, find_tasks, merge, stdlib
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds its processes in /proc")
 

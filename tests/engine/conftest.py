@@ -19,7 +19,7 @@ from concerted.ports.commands import Command, Events, EventView, GetRun, RunView
 from concerted.ports.link import LinkEvents
 from concerted.sim.virtual_time import SimClock, VirtualLoop, run_virtual
 from concerted.stores.memory import MemoryStore
-from concerted.stores.postgres import PostgresStore
+from concerted.stores.postgres.store import PostgresStore
 from concerted.values import AgentId, Objective, Profile
 
 

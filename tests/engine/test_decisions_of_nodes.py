@@ -15,7 +15,7 @@ from concerted.errors import Conflict, Invalid, NotFound
 from concerted.launch.clock import SystemClock
 from concerted.ports.commands import Command
 from concerted.ports.decisions import AwaitDecision, CastBallot, CreateDecision, GetDecision
-from concerted.stores.postgres import PostgresStore
+from concerted.stores.postgres.store import PostgresStore
 from concerted.values import AgentId
 
 WITHIN_S = 30.0  # for what must come; it comes within milliseconds

@@ -10,7 +10,7 @@ import pytest
 
 from concerted.ports.store import Fenced, Renewal, Stale, Store, Write
 from concerted.stores import MemoryStore, SqliteStore
-from concerted.stores.postgres import PostgresStore
+from concerted.stores.postgres.store import PostgresStore
 from concerted.testing import SHARED_QUESTIONS, STORE_QUESTIONS, SharedStoreFactory, StoreFactory, check_store
 from concerted.testing.store_exam import StoreQuestion, sentence
 

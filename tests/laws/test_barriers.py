@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from concerted.errors import ConcertedError
 from concerted.machine import Event, Found, Look, Lost, Wake
 from concerted.persistent import Map
-from concerted.sync import barrier, double_barrier
-from concerted.sync.barrier import COORDINATOR, Action, ActionDone, Arrive, Break, Cancel, Create, Reset
-from concerted.sync.double_barrier import Enter, Leave
+from concerted.sync.barriers import barrier
+from concerted.sync.barriers.barrier import COORDINATOR, Action, ActionDone, Arrive, Break, Cancel, Create, Reset
+from concerted.sync.double_barriers import double_barrier
+from concerted.sync.double_barriers.double_barrier import Enter, Leave
 from concerted.values import AgentId
 
 pytestmark = pytest.mark.pure

@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from concerted.board.budget import (
+from concerted.board.budgets.budget import (
     Budget,
     BudgetResult,
     Create,
@@ -23,7 +23,7 @@ from concerted.board.budget import (
     evolve,
     waits,
 )
-from concerted.board.budget_state import MICROS, left, left_to, share_of, spent
+from concerted.board.budgets.state import MICROS, left, left_to, share_of, spent
 from concerted.errors import ConcertedError
 from concerted.machine import Event, Lost, Wake
 from concerted.persistent import Map

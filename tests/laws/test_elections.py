@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from concerted.board.election import (
+from concerted.board.elections.election import (
     Campaign,
     Confirm,
     Create,

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from concerted.board import latch
-from concerted.board.latch import Await, Cancel, CountDown, Create, GiveBack, Renew, Take
+from concerted.board.latches import latch
+from concerted.board.latches.latch import Await, Cancel, CountDown, Create, GiveBack, Renew, Take
 from concerted.errors import ConcertedError
 from concerted.machine import Event, Found, Look, Lost, Wake
 from concerted.persistent import Map

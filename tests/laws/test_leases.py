@@ -7,7 +7,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from concerted.board.lease import (
+from concerted.board.leases.conflicts import ahead, is_free, is_next, position
+from concerted.board.leases.lease import (
     Acquire,
     Confirm,
     Expire,
@@ -22,8 +23,7 @@ from concerted.board.lease import (
     evolve,
     waits,
 )
-from concerted.board.lease_conflicts import ahead, is_free, is_next, position
-from concerted.board.lease_space import EMPTY, Ask
+from concerted.board.leases.space import EMPTY, Ask
 from concerted.board.names import overlap
 from concerted.errors import ConcertedError
 from concerted.machine import Event, Found, Look, Lost, Wake

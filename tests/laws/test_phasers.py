@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from concerted.errors import ConcertedError
 from concerted.machine import Event, Found, Look, Lost, Wake
 from concerted.persistent import Map
-from concerted.sync import phaser
-from concerted.sync.phaser import (
+from concerted.sync.phasers import phaser
+from concerted.sync.phasers.phaser import (
     Arrive,
     ArriveAndAwait,
     ArriveAndDeregister,

@@ -30,9 +30,9 @@ from concerted.ports.sharing import CompareAndSwap, GetValue, Increment
 from concerted.ports.store import Store
 from concerted.primitives import deciding
 from concerted.stores.memory import MemoryStore
-from concerted.stores.postgres import PostgresStore
-from concerted.stores.sqlite import SqliteStore
-from concerted.sync.predicate import condition_of
+from concerted.stores.postgres.store import PostgresStore
+from concerted.stores.sqlite.store import SqliteStore
+from concerted.sync.points.predicate import condition_of
 from concerted.values import AgentId
 
 AGENTS = tuple(AgentId(name) for name in ("ann", "bob", "cy", "dan"))

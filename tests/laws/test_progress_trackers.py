@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from concerted.errors import Invalid, NotAllowed, WrongPhase
 from concerted.machine import EVERYBODY, Event, Found, Look, Lost, Wake
 from concerted.persistent import Map
-from concerted.sync.progress import (
+from concerted.sync.trackers.answers import is_reached
+from concerted.sync.trackers.progress import (
     Await,
     Cancel,
     Create,
@@ -25,7 +26,6 @@ from concerted.sync.progress import (
     waits,
     wakes,
 )
-from concerted.sync.progress_answers import is_reached
 from concerted.values import AgentId
 
 ANN, BOB, CY = AGENTS = tuple(AgentId(name) for name in ("ann", "bob", "cy"))

@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from concerted.board.semaphore import (
+from concerted.board.semaphores.semaphore import (
     Acquire,
     Confirm,
     Create,

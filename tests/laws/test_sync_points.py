@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from concerted.errors import Conflict, Invalid, NotAllowed, WrongPhase
 from concerted.machine import Event, Found, Look, Lost, Wake
 from concerted.persistent import Map
-from concerted.sync.predicate import ALL, MAJORITY, Condition
-from concerted.sync.sync_point import (
+from concerted.sync.points.predicate import ALL, MAJORITY, Condition
+from concerted.sync.points.sync_point import (
     Add,
     Arrive,
     Await,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from concerted.board import lease
+from concerted.board.leases import lease
 from concerted.errors import Unreachable
 from concerted.kinds import primitive_stream
 from concerted.machine import Look
@@ -16,7 +16,7 @@ from concerted.primitives.held import Waiter
 from concerted.primitives.host import Host
 from concerted.sim.virtual_time import SimClock, run_virtual
 from concerted.stores.memory import MemoryStore
-from concerted.sync import sync_point
+from concerted.sync.points import sync_point
 from concerted.values import AgentId
 
 ANN, BOB = AgentId("ann"), AgentId("bob")

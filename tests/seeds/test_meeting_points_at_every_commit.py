@@ -34,8 +34,8 @@ from concerted.primitives.fold import FOLDED
 from concerted.sim.disk import Fate, Moment, SimDisk, SimStore
 from concerted.sim.virtual_time import EPOCH, Process, SimClock, VirtualLoop, run_virtual
 from concerted.sim.world import Kill
-from concerted.sync.barrier import Action
-from concerted.sync.predicate import Condition
+from concerted.sync.barriers.barrier import Action
+from concerted.sync.points.predicate import Condition
 from concerted.values import AgentId
 
 GAP_S = 0.05  # between the death of a coordinator and the start of the next

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from concerted.ports.store import TaskRecord
 from concerted.stores.projections import TABLES, Change, columns_of
 from concerted.stores.queries import find, statement
-from concerted.stores.sqlite_schema import MIGRATIONS
+from concerted.stores.sqlite.schema import MIGRATIONS
 from concerted.stores.tables import Tables
 
 

@@ -21,7 +21,7 @@ from concerted.launch import Session, open_coordinator
 from concerted.launch.owner import database_path
 from concerted.ports.commands import Agents, Command, Events, EventView, GetRun, Status, StatusView, Why
 from concerted.stores.ownership import owner_of
-from concerted.stores.sqlite_reader import SqliteReader
+from concerted.stores.sqlite.reader import SqliteReader
 
 __all__ = [
     "Sight",

@@ -15,7 +15,7 @@ from concerted.cli.reach import existing_store, open_reader, open_sight, setting
 from concerted.kinds import run_stream
 from concerted.ports.commands import Archive, Rebuild
 from concerted.ports.store import AgentRecord, RunRecord, TaskRecord, View
-from concerted.stores.sqlite import SqliteStore
+from concerted.stores.sqlite.store import SqliteStore
 from concerted.values import RunId
 
 __all__ = ["store"]

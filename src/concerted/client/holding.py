@@ -14,10 +14,10 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
 
-from concerted.board.budget import BudgetResult, BudgetView
-from concerted.board.election import ElectionResult
-from concerted.board.lease import CheckResult, LeaseResult, LeasesResult
-from concerted.board.semaphore import PermitResult, SemaphoreResult
+from concerted.board.budgets.budget import BudgetResult, BudgetView
+from concerted.board.elections.election import ElectionResult
+from concerted.board.leases.lease import CheckResult, LeaseResult, LeasesResult
+from concerted.board.semaphores.semaphore import PermitResult, SemaphoreResult
 from concerted.client.handle import Giver, Handle
 from concerted.errors import ConcertedError, LeaseLost, NotAllowed, TimedOut
 from concerted.ports import budgets, holding

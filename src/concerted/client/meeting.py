@@ -7,16 +7,16 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from concerted.board.latch import LatchResult
+from concerted.board.latches.latch import LatchResult
 from concerted.client.handle import Handle, as_agents
 from concerted.errors import Conflict
 from concerted.ports import meeting, tracking
-from concerted.sync.barrier import Action, BarrierResult
-from concerted.sync.double_barrier import DoubleBarrierResult
-from concerted.sync.phaser import PhaserResult
-from concerted.sync.predicate import Condition, condition_of
-from concerted.sync.progress import ProgressResult
-from concerted.sync.sync_point import SyncResult
+from concerted.sync.barriers.barrier import Action, BarrierResult
+from concerted.sync.double_barriers.double_barrier import DoubleBarrierResult
+from concerted.sync.phasers.phaser import PhaserResult
+from concerted.sync.points.predicate import Condition, condition_of
+from concerted.sync.points.sync_point import SyncResult
+from concerted.sync.trackers.progress import ProgressResult
 from concerted.values import AgentId, Instant
 
 __all__ = ["Barrier", "DoubleBarrier", "Latch", "Phaser", "SyncPoint", "Tracker"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from concerted.board.membership import GroupResult
+from concerted.board.memberships.membership import GroupResult
 from concerted.board.register import RegisterResult
 from concerted.client.handle import Giver, Handle, as_agents
 from concerted.ports import mail, sharing

@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 
 from concerted.engine.coordinator import Coordinator
-from concerted.engine.listing import list_primitives
 from concerted.engine.performer import child_ended
 from concerted.engine.permissions import Principal, require
+from concerted.engine.primitives.listing import list_primitives
 from concerted.engine.views import UNFINISHED, Viewer
 from concerted.errors import ConcertedError, Conflict, Invalid, NotAllowed, NotFound, WrongPhase
 from concerted.kinds import run_stream

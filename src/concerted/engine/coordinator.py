@@ -17,20 +17,20 @@ from typing import Any
 from concerted.config.plan import AgentSpec
 from concerted.config.settings import Coordination
 from concerted.engine.access import Access
-from concerted.engine.actions import Action, Actions
 from concerted.engine.active import Active
 from concerted.engine.asking import Asker
 from concerted.engine.attic import Attic
 from concerted.engine.carriage import Carriage
 from concerted.engine.endings_awaited import EndingsAwaited
 from concerted.engine.health import Health
-from concerted.engine.inboxes import Inboxes
 from concerted.engine.late import Latecomers
-from concerted.engine.mail import Mail
+from concerted.engine.mail.inboxes import Inboxes
+from concerted.engine.mail.mail import Mail
 from concerted.engine.outbox import Outbox
 from concerted.engine.participants import Participants
 from concerted.engine.performer import Performer, child_ended, key_of, unreachable
-from concerted.engine.primitives import Primitives
+from concerted.engine.primitives.actions import Action, Actions
+from concerted.engine.primitives.primitives import Primitives
 from concerted.engine.roster import Roster
 from concerted.engine.rounds import Rounds
 from concerted.engine.sleepers import Sleepers

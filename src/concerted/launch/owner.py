@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from concerted.agent.addresses import is_shared, shown_url, socket_path, store_path
 from concerted.config.settings import Coordination, StoreSettings
-from concerted.engine.actions import Action
 from concerted.engine.coordinator import Coordinator, World
+from concerted.engine.primitives.actions import Action
 from concerted.errors import ConcertedError, Invalid
 from concerted.launch.clock import DatabaseClock, SystemClock
 from concerted.launch.door import Door
@@ -25,11 +25,11 @@ from concerted.links.open import link_from_spec
 from concerted.ports.clock import Clock
 from concerted.ports.store import Store
 from concerted.runs.instance import Coordinate
-from concerted.stores.sqlite import SqliteStore
+from concerted.stores.sqlite.store import SqliteStore
 from concerted.strategies import choose
 
 if TYPE_CHECKING:
-    from concerted.stores.postgres import PostgresStore
+    from concerted.stores.postgres.store import PostgresStore
 
 __all__ = ["Owner", "Setup", "database_path", "strategy_loader"]
 
@@ -179,7 +179,7 @@ def _postgres(url: str, setup: Setup) -> PostgresStore:
         Invalid: the package for it is not installed.
     """
     try:
-        from concerted.stores.postgres import PostgresStore
+        from concerted.stores.postgres.store import PostgresStore
     except ImportError as error:
         raise Invalid(
             f"{shown_url(url)} takes the package psycopg ({error}): pip install 'concerted[postgres]'"

@@ -28,9 +28,9 @@ from concerted.client.calls import Calls
 from concerted.client.connection import Connection, Disconnected
 from concerted.config.plan import AgentSpec
 from concerted.config.settings import Coordination, StoreSettings
-from concerted.engine.actions import Action
 from concerted.engine.commands import serve
 from concerted.engine.permissions import LOCAL, Principal
+from concerted.engine.primitives.actions import Action
 from concerted.errors import ConcertedError, Conflict, Unreachable, WrongPhase
 from concerted.launch.owner import Owner, Setup, database_path
 from concerted.links.local import LocalLink

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from concerted.board import budget
+from concerted.board.budgets import budget
 from concerted.machine import Priority
 from concerted.ports.commands import Role
 from concerted.ports.primitive import Ask, Caller

@@ -6,7 +6,9 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from concerted.board import election, lease, semaphore
+from concerted.board.elections import election
+from concerted.board.leases import lease
+from concerted.board.semaphores import semaphore
 from concerted.machine import Priority
 from concerted.ports.commands import Role
 from concerted.ports.primitive import Ask, Caller

@@ -9,9 +9,12 @@ import msgspec
 from concerted.machine import Look
 from concerted.ports.commands import Role
 from concerted.ports.primitive import Ask, Caller
-from concerted.sync import barrier, double_barrier, phaser, sync_point
-from concerted.sync.barrier import Action
-from concerted.sync.predicate import ALL, Condition
+from concerted.sync.barriers import barrier
+from concerted.sync.barriers.barrier import Action
+from concerted.sync.double_barriers import double_barrier
+from concerted.sync.phasers import phaser
+from concerted.sync.points import sync_point
+from concerted.sync.points.predicate import ALL, Condition
 from concerted.values import AgentId, Instant
 
 # sync points

@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 
 from msgspec import UNSET
 
-from concerted.board import membership, register
+from concerted.board import register
+from concerted.board.memberships import membership
 from concerted.machine import Look
 from concerted.ports.commands import Role
 from concerted.ports.primitive import Ask, Caller

@@ -6,11 +6,11 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from concerted.board import latch
+from concerted.board.latches import latch
 from concerted.machine import Look
 from concerted.ports.commands import Role
 from concerted.ports.primitive import Ask, Caller
-from concerted.sync import progress
+from concerted.sync.trackers import progress
 from concerted.values import AgentId, Instant
 
 # latches

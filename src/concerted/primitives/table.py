@@ -13,18 +13,18 @@ from concerted.machine import Machine
 __all__ = ["MACHINES", "all_kinds", "machine_of"]
 
 MACHINES: Mapping[str, str] = {
-    "sync_point": "concerted.sync.sync_point",
-    "barrier": "concerted.sync.barrier",
-    "double_barrier": "concerted.sync.double_barrier",
-    "phaser": "concerted.sync.phaser",
-    "progress": "concerted.sync.progress",
-    "latch": "concerted.board.latch",
-    "lease": "concerted.board.lease",
-    "semaphore": "concerted.board.semaphore",
-    "budget": "concerted.board.budget",
+    "sync_point": "concerted.sync.points.sync_point",
+    "barrier": "concerted.sync.barriers.barrier",
+    "double_barrier": "concerted.sync.double_barriers.double_barrier",
+    "phaser": "concerted.sync.phasers.phaser",
+    "progress": "concerted.sync.trackers.progress",
+    "latch": "concerted.board.latches.latch",
+    "lease": "concerted.board.leases.lease",
+    "semaphore": "concerted.board.semaphores.semaphore",
+    "budget": "concerted.board.budgets.budget",
     "register": "concerted.board.register",
-    "election": "concerted.board.election",
-    "group": "concerted.board.membership",
+    "election": "concerted.board.elections.election",
+    "group": "concerted.board.memberships.membership",
     "decision": "concerted.consensus.decision",
 }
 

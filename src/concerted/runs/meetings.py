@@ -11,9 +11,9 @@ from concerted.errors import from_wire
 from concerted.machine import Result
 from concerted.ports import meeting
 from concerted.ports.primitive import Ask
-from concerted.sync.barrier import BarrierResult
-from concerted.sync.predicate import Condition, condition_of
-from concerted.sync.sync_point import SyncResult
+from concerted.sync.barriers.barrier import BarrierResult
+from concerted.sync.points.predicate import Condition, condition_of
+from concerted.sync.points.sync_point import SyncResult
 from concerted.values import AgentId, Instant
 
 __all__ = ["answered", "at_barrier", "at_sync_point", "met", "passed"]

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from concerted.consensus.rule import Rule
     from concerted.ports.primitive import Ask
     from concerted.runs.instance import Instance
-    from concerted.sync.barrier import BarrierResult
-    from concerted.sync.predicate import Condition
-    from concerted.sync.sync_point import SyncResult
+    from concerted.sync.barriers.barrier import BarrierResult
+    from concerted.sync.points.predicate import Condition
+    from concerted.sync.points.sync_point import SyncResult
 
 __all__ = ["Restarted", "RunHandle"]
 

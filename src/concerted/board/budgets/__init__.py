@@ -1,0 +1,1 @@
+"""Budgets: the machine, and its parts."""

@@ -1,0 +1,1 @@
+"""Elections: the machine, and its parts."""

@@ -1,0 +1,1 @@
+"""Latches: the machine, and its parts."""

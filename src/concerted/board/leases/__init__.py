@@ -1,0 +1,1 @@
+"""Leases: the machine, and its parts."""

@@ -1,0 +1,1 @@
+"""Semaphores: the machine, and its parts."""

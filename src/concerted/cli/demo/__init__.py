@@ -1,0 +1,1 @@
+"""`concerted demo`: a fleet at work while parts of it are killed."""

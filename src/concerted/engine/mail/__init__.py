@@ -1,0 +1,1 @@
+"""Messages: how they are stored, delivered and told of."""

@@ -1,0 +1,1 @@
+"""What a coordinator does with commands that ask primitives."""

@@ -1,0 +1,1 @@
+"""Who waits for whom, here and at other nodes."""

@@ -1,0 +1,1 @@
+"""Barriers: the machine, and its parts."""

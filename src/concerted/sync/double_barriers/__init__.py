@@ -1,0 +1,1 @@
+"""Double barriers: the machine, and its parts."""

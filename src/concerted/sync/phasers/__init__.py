@@ -1,0 +1,1 @@
+"""Phasers: the machine, and its parts."""

@@ -1,0 +1,1 @@
+"""Sync points: the machine, and its parts."""

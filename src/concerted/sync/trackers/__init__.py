@@ -1,0 +1,1 @@
+"""Progress trackers: the machine, and its parts."""
