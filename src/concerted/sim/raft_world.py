@@ -109,10 +109,12 @@ class Host:
         if self.replica.raft is None:
             self.die()
             return
-        if self.replica.waiting and not self._is_busy:
+        waiting = self.replica.waiting
+        while waiting and waiting[0].write is None and not self._is_busy and self.dies_behind is None:
+            self.replica.carry_out()
+        if waiting and not self._is_busy:
             self._is_busy = True
-            slow = self.replica.waiting[0].write is not None
-            late = self._world.rng.uniform(*WRITE_S) if slow else STEP_S
+            late = self._world.rng.uniform(*WRITE_S)
             self.process.call_at(max(self._loop.time(), self.paused_until) + late, self._carry_out)
         due = max((self.replica.core.next_deadline - self._offset) / self._rate, self._loop.time()) + STEP_S
         if due < self._armed:
