@@ -17,7 +17,7 @@ from concerted.messages import (
     decode_request,
 )
 from concerted.strategies.coalition_result import CoalitionResult
-from concerted.values import Objective, Task, TaskId
+from concerted.values import Meeting, Objective, Task, TaskId
 
 BUDGET = 20.0
 
@@ -479,5 +479,32 @@ def test_who_will_not_do_its_part_has_walked_away(play: Any) -> None:
         assert (first.lost, first.status, last.agents) == (("bob",), "dissolved", ("ann", "cy"))
         assert result(view).history.agents["bob"].left == 1
         assert "bob" not in result(view).earned
+
+    play(act)
+
+
+def test_tasks_that_wait_for_each_other_at_meetings_fail(play: Any) -> None:
+    async def act(stage: Any) -> None:
+        await firm(stage)
+        tasks = (
+            Task(id=TaskId("a"), arrives_at=("m",), waits_for=("n",)),
+            Task(id=TaskId("b"), arrives_at=("n",), waits_for=("m",)),
+        )
+        objective = Objective(tasks=tasks, sync=(Meeting(id="m"), Meeting(id="n")))
+        view = await stage.run("coalition", objective)
+        assert {one.error for one in view.tasks} == {"what it waits for waits for it"}
+
+    play(act)
+
+
+def test_tasks_of_coalitions_meet(play: Any) -> None:
+    async def act(stage: Any) -> None:
+        await firm(stage)
+        tasks = (contract("a", arrives_at=("m",)), contract("b", waits_for=("m",)), contract("c", arrives_at=("m",)))
+        meeting = Meeting(id="m", participants=("a", "c"))
+        view = await stage.run("coalition", Objective(tasks=tasks, sync=(meeting,)))
+        assert view.success, view.tasks
+        at = {one.id: (one.started_at, one.ended_at) for one in view.tasks}
+        assert at["b"][0] >= max(at["a"][1], at["c"][1])
 
     play(act)

@@ -10,7 +10,7 @@ import pytest
 from concerted.agent import Agent, Refused
 from concerted.messages import AssumeLeadership, CheckProgress, DecomposeObjective, decode_request
 from concerted.strategies.tree import HierarchyResult
-from concerted.values import Meeting, Objective, Task
+from concerted.values import Meeting, Objective, Task, TaskId
 
 
 def result(view: Any) -> HierarchyResult:
@@ -365,5 +365,19 @@ def test_a_depth_that_is_no_number_is_refused(play: Any, task: Any) -> None:
         await crew(stage)
         view = await stage.run("hierarchical", [task("a")], depth="deep")
         assert "the option depth of the run must be a whole number" in view.reason
+
+    play(act)
+
+
+def test_tasks_that_wait_for_each_other_at_meetings_fail(play: Any) -> None:
+    async def act(stage: Any) -> None:
+        await crew(stage)
+        tasks = (
+            Task(id=TaskId("a"), arrives_at=("m",), waits_for=("n",)),
+            Task(id=TaskId("b"), arrives_at=("n",), waits_for=("m",)),
+        )
+        objective = Objective(tasks=tasks, sync=(Meeting(id="m"), Meeting(id="n")))
+        view = await stage.run("hierarchical", objective, clusters=2)
+        assert {one.error for one in view.tasks} == {"what it waits for waits for it"}
 
     play(act)

@@ -82,8 +82,10 @@ class Forum:
         while book.unfinished:
             seen = self.errands.changes
             book.place({task.id: task.id for task in book.unplaced()})
-            held_up = False
-            for (task,) in list(book.batches().values()):
+            held_up, ready = False, list(book.batches().values())
+            if not ready and not book.at_work:
+                _give_up(book)
+            for (task,) in ready:
                 if self.meetings.hold_up(task.id):
                     held_up = True
                 else:
@@ -175,6 +177,13 @@ class Forum:
         self.meetings.close()
         if self.book is not None:
             self.book.close()
+
+
+def _give_up(book: Delegation) -> None:
+    """Nothing is at work and nothing can begin: what is left waits for itself."""
+    for task in list(book.tasks):
+        if task not in book.ended:
+            book.fail(task, "what it waits for waits for it")
 
 
 def _history(run: Run) -> History:
