@@ -90,6 +90,33 @@ def test_who_is_no_agent_of_the_run_votes_by_itself(bench):
     bench(main, s=asks)
 
 
+def test_an_agent_that_joins_while_the_question_is_open_is_asked_too(bench):
+    async def main(b):
+        await b.agent("ann", judge("accept"))
+        await b.submit()
+        await asyncio.sleep(5)
+        await b.again()
+        bob = await b.agent("bob", judge("accept"))
+        assert (await b.end()).result == ["accepted", ["ann", "bob"], [], True]
+        assert len(bob.of_type("JUDGE")) == 1
+
+    bench(main, s=asks)
+
+
+def test_an_agent_that_was_lost_and_comes_back_is_asked_anew(bench):
+    async def main(b):
+        await b.agent("ann", judge("accept"))
+        bob = await b.agent("bob")
+        await b.submit()
+        await asyncio.sleep(5)
+        bob.events.lost(bob.agent, "its process ended")
+        await asyncio.sleep(5)
+        await b.agent("bob", judge("accept", "on second thoughts"))
+        assert (await b.end()).result == ["accepted", ["ann", "bob"], [], True]
+
+    bench(main, s=asks)
+
+
 def test_when_it_is_settled_nobody_is_waited_for(bench):
     async def main(b):
         await b.agent("ann", judge("accept"))

@@ -131,7 +131,7 @@ def test_a_plan_is_played_with_stand_ins_for_its_programs():
 def test_a_question_is_put_to_stand_ins_and_whatever_breaks_the_outcome_follows_from_the_ballots():
     text = "plan: q\nagents: [{id: w, run: echo, count: 5}]\nstrategy: {name: consensus, question: ship it?}\n"
     made = scenario_of(load_plan(text, "q.yaml", strategies=choose.names()), choose.load, path="q.yaml")
-    report = simulate(made, range(8), Faults.parse("drop=0.2,crash=2,agent_crash=1"))
+    report = simulate(made, range(8), Faults.parse("drop=0.2,crash=2,agent_crash=2"))
     assert report.ok, report.failures
     assert set(report.statuses) == {"completed", "failed"}  # accepted, and not
 

@@ -9,7 +9,7 @@ late or gone has not voted; what that means is for the rule to say.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -21,6 +21,7 @@ from concerted.errors import ConcertedError, Invalid
 from concerted.messages import Judge, Judgement, Reply, Request
 from concerted.ports.decisions import AwaitDecision, CastBallot, CreateDecision
 from concerted.ports.primitive import Ask
+from concerted.run import AgentChange
 from concerted.runs.meetings import answered
 from concerted.values import AgentId, Instant, Profile
 
@@ -48,6 +49,9 @@ class Asker(Protocol):
         self, agents: Sequence[AgentId], request: Request, *, deadline: float | None = None
     ) -> AsyncIterator[Reply]:
         """Ask many the same."""
+
+    def watch(self, agents: Sequence[AgentId] | None = None) -> AsyncIterator[AgentChange]:
+        """Yield what happens to these agents."""
 
     def record(self, kind: str, *, agent: AgentId | None = None, ref: str | None = None, **facts: Any) -> None:
         """Write a fact into the log."""
@@ -114,12 +118,28 @@ class _Poll:
         self._give = give
         self._command = command
         self._opened = opened
-        self._casting: list[asyncio.Future[None]] = []
+        self._begun: list[asyncio.Future[None]] = []
+        self._answered: set[AgentId] = set()
 
     async def ask(self) -> None:
-        """Ask each to judge, and cast the ballots as the answers come."""
-        command, opened, agents = self._command, self._opened, self._run.agents
-        voters = [voter for voter in command.electorate if voter in agents]
+        """Ask each to judge, also who joins later, or comes back without having answered."""
+        voters, agents = list(self._command.electorate), self._run.agents
+        self._begin(self._ask([voter for voter in voters if voter in agents]))
+        async for change in self._run.watch(voters):
+            if change.change == "joined" and change.agent not in self._answered:
+                self._begin(self._ask([change.agent]))
+
+    def stop(self) -> None:
+        """Ask nobody any more, and cast nothing."""
+        for begun in self._begun:
+            begun.cancel()
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        self._begun.append(asyncio.ensure_future(work))
+
+    async def _ask(self, voters: Sequence[AgentId]) -> None:
+        """Ask these, and cast the ballots as the answers come."""
+        command, opened = self._command, self._opened
         request = Judge(
             decision=command.id,
             question=command.question,
@@ -132,12 +152,8 @@ class _Poll:
         left_s = None if command.deadline_at is None else max(0.0, command.deadline_at - self._run.now())
         async for reply in self._run.stream(voters, request, deadline=left_s):
             if reply.ok:
-                self._casting.append(asyncio.ensure_future(self._cast(reply)))
-
-    def stop(self) -> None:
-        """Cast nothing more."""
-        for casting in self._casting:
-            casting.cancel()
+                self._answered.add(reply.agent)
+                self._begin(self._cast(reply))
 
     async def _cast(self, reply: Reply) -> None:
         """Cast the ballot that an agent has answered with; what is none is written down, and the agent is silent."""

@@ -237,7 +237,7 @@ def stand_in(profile: Profile, seed: int) -> Agent:
         return {"choice": dice.choice((*request.options, *request.options, REJECT, ABSTAIN)), "reason": "by dice"}
 
     agent.task(on_restart="fail")(perform)
-    agent.on(Judge, on_restart="run")(judge)
+    agent.on(Judge, on_restart="fail")(judge)
     return agent
 
 
