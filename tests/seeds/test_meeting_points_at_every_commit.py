@@ -44,8 +44,9 @@ LIMIT_S = 1_000.0  # virtual time after which a script is stuck
 # name before it was released; and who asks again for what is refused is noted again.
 # Nor does a folded state say anything new: half of the plays fold as often as they can, and come back from that.
 ASIDE = ("leases.checked", "semaphore.checked", "membership.checked", "lease.confirmed", "access.refused", FOLDED)
-# What depends on when, besides what ends in _at or _s; the digest of an opening covers its instant.
-TIMES = ("at", "since", "until", "cursor", "folded", "rate", "opening_digest")
+# What depends on when, besides what ends in _at or _s: the digest of an opening covers its instant, and the number of a
+# message counts the rows before it, folds among them.
+TIMES = ("at", "since", "until", "cursor", "folded", "number", "rate", "opening_digest")
 
 Script = Callable[["Stage"], Awaitable[None]]
 
