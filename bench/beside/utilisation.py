@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 from typing import Any
 
 import numpy as np
 
+from concerted.agent import Agent
+from concerted.config.settings import Coordination, ManagerSettings
+from concerted.ports.commands import Submit
+from concerted.sim.faults import Faults
+from concerted.sim.play import play
+from concerted.sim.world import Scenario
+from concerted.strategies import choose
 from concerted.swarm.search import Search
 from concerted.swarm.space import Space
+from concerted.values import Objective, RunId, Task, TaskId
 
 AGENTS = 40
 EVALUATIONS = 4_000
@@ -43,6 +52,41 @@ def by_generations(seed: int) -> float:
         busy += sum(lasts)
         now += max(lasts) + DELAY_S
     return busy / (now * AGENTS)
+
+
+def whole_run(seed: int) -> float:
+    """Return the same of a whole run of the strategy in the simulator, from its start to its end."""
+    dice, busy = np.random.default_rng(seed), [0.0]
+    speeds = dice.lognormal(0.0, 1.0, AGENTS).tolist()
+    agents = [_worker(f"a{place:02}", speed, dice, busy) for place, speed in enumerate(speeds)]
+    options = {"mode": "optimize", "space": {f"x{place}": {"float": [-5, 5]} for place in range(10)}}
+    objective = Objective(tasks=(Task(id=TaskId("look")),))
+    submit = Submit(
+        id=RunId("r"), strategy="swarm", objective=objective, options={**options, "evaluations": EVALUATIONS},
+        timeout_s=100_000,
+    )  # fmt: skip
+    config = Coordination(manager=ManagerSettings(coordination_timeout=100_000.0))
+    scenario = Scenario(runs=(submit,), agents=lambda _: agents, strategies=choose.load, config=config)
+    played, problems = play(scenario, seed, Faults(delay=DELAY_S))
+    assert played is not None, problems
+    assert not problems, problems
+    record = played.records[RunId("r")]
+    assert record.ended_at is not None
+    assert record.started_at is not None
+    return busy[0] / ((record.ended_at - record.started_at) * AGENTS)
+
+
+def _worker(name: str, speed: float, dice: Any, busy: list[float]) -> Agent:
+    agent = Agent(name)
+
+    @agent.task()
+    async def look(task: Task) -> float:
+        lasts = _lasts(dice, speed)
+        busy[0] += lasts
+        await asyncio.sleep(lasts)
+        return float(task.payload["x0"])
+
+    return agent
 
 
 def _search(seed: int) -> Search:

@@ -72,6 +72,39 @@ def test_what_is_in_hand_when_it_is_enough_is_called_back(play: Any) -> None:
     play(act)
 
 
+def test_near_the_end_a_slow_one_begins_nothing_that_the_others_would_have_done_before(play: Any) -> None:
+    async def act(stage: Any) -> None:
+        async def slow(task: Task, work: Any) -> float:
+            await asyncio.sleep(20.0)
+            return 1.0
+
+        await stage.agent("ann", one, capabilities={"eyes": 0.9})
+        await stage.agent("bob", slow, capabilities={"eyes": 0.9})
+        view = await stage.run("swarm", [PATTERN], **options(evaluations=31))
+        assert view.result["details"]["by_agent"] == {"ann": 30, "bob": 1}
+        assert stage.seconds < 31.0
+
+    play(act)
+
+
+def test_what_was_left_by_a_lost_one_is_done_though_all_was_given_out(play: Any) -> None:
+    async def act(stage: Any) -> None:
+        async def never(task: Task, work: Any) -> float:
+            await asyncio.sleep(1e6)
+            return 1.0
+
+        lost = await stage.agent("bob", never, capabilities={"eyes": 0.9}, capacity=3)
+        await stage.agent("ann", one, capabilities={"eyes": 0.9})
+        await stage.submit("swarm", [PATTERN], **options(evaluations=6))
+        await asyncio.sleep(3.5)
+        lost.lose()
+        view = await stage.end()
+        assert view.success
+        assert view.result["details"]["by_agent"] == {"ann": 6}
+
+    play(act)
+
+
 def test_a_crew_waits_for_somebody_who_is_able(play: Any) -> None:
     async def act(stage: Any) -> None:
         await stage.agent("bob", one)

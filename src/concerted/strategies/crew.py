@@ -24,9 +24,12 @@ from concerted.messages import Reply
 from concerted.run import Run
 from concerted.strategies.objective import find_tasks
 from concerted.strategies.staff import Staff, is_able
-from concerted.values import AgentId, Task, TaskId
+from concerted.swarm.thresholds import LEAST_S, Times, Worker, takers
+from concerted.values import AgentId, Instant, Task, TaskId
 
 __all__ = ["Crew", "Job", "opened", "pattern_of"]
+
+SOON_OVER = 4  # jobs left for each place, below which it is computed who takes each of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +70,20 @@ async def opened(run: Run, pattern: Task) -> AsyncIterator[Crew]:
 
 
 class Crew:
-    """Agents at work on one pattern.  staff: who has room.  tally: agent -> jobs that it has done."""
+    """Agents at work on one pattern.
+
+    staff: who has room.  tally: agent -> jobs that it has done.  times: how long each takes, learned.
+    """
 
     def __init__(self, run: Run, pattern: Task) -> None:
         self.run = run
         self.pattern = pattern
         self.staff = Staff(run)
         self.tally: dict[AgentId, int] = {}
+        self.times = Times()
         self._known: set[TaskId] = set()
         self._attempts: dict[TaskId, int] = {}
-        self._working: dict[asyncio.Future[Reply], tuple[Task, AgentId, Any]] = {}
+        self._working: dict[asyncio.Future[Reply], tuple[Task, AgentId, Any, Instant]] = {}
         self._over: deque[asyncio.Future[Reply]] = deque()
         self._news = asyncio.Event()
 
@@ -107,27 +114,50 @@ class Crew:
             self.run.record("tasks.added", tasks=[task])
         self.staff.take(agent)
         working = asyncio.ensure_future(self.run.execute(task, agent))
-        self._working[working] = (task, agent, about)
+        self._working[working] = (task, agent, about, self.run.now())
         working.add_done_callback(self._tell)
 
-    async def next(self) -> Job | None:
-        """Wait for a job that is over.  None: agents have come, changed or gone, or have rested enough."""
+    def free_for(self, left: int) -> list[AgentId]:
+        """Return who of those with room should begin, where so many jobs are left in all: nobody who would be last.
+
+        A slow agent begins no job that all others together would have done by the time at which it is over.
+        """
+        free = self.free()
+        able = self.able()
+        places = sum(self.run.agents[agent].capacity for agent in able)
+        if left > SOON_OVER * places:
+            rate = sum(self.run.agents[agent].capacity / self._lasts(agent) for agent in able)
+            return [agent for agent in free if self._lasts(agent) * rate <= left]
+        room = self.staff.free(able)
+        workers = []
+        for agent in able:
+            since = tuple(begun for _, holder, _, begun in self._working.values() if holder == agent)
+            workers.append(Worker(agent, len(since) + room.get(agent, 0), since))
+        found = takers(left, workers, self.times, self.run.now(), 1.0)
+        return [AgentId(agent) for agent in found if agent is not None]
+
+    async def next(self, within: float | None = None) -> Job | None:
+        """Wait for a job that is over, at most so long.
+
+        None: that long nothing was, or agents have come, changed or gone, or have rested enough.
+        """
         while not self._over:
             self._news.clear()
             try:
-                async with asyncio.timeout_at(self.staff.next_up()):
+                async with asyncio.timeout_at(self._look_again_at(within)):
                     await self._news.wait()
             except TimeoutError:
                 return None
             if not self._over:
                 return None
         working = self._over.popleft()
-        task, agent, about = self._working.pop(working)
+        task, agent, about, since = self._working.pop(working)
         self.staff.put_back(agent)
         reply = working.result()
         if reply.ok:
             self.run.record("task.done", agent=agent, ref=task.id, epoch=reply.epoch, result=reply.value)
             self.tally[agent] = self.tally.get(agent, 0) + 1
+            self.times.learn(agent, self.run.now() - since)
             self._attempts.pop(task.id, None)
         else:
             self._book(task, agent, reply)
@@ -160,6 +190,13 @@ class Crew:
             await asyncio.wait([working for working, *_ in jobs])
         for _, task, *_ in jobs:
             self.run.record("task.cancelled", ref=task.id, reason="nobody waits for it any more")
+
+    def _lasts(self, agent: AgentId) -> float:
+        return max(LEAST_S, self.times.of(agent))
+
+    def _look_again_at(self, within: float | None) -> Instant | None:
+        instants = [self.staff.next_up(), None if within is None else self.run.now() + within]
+        return min((each for each in instants if each is not None), default=None)
 
     def _book(self, task: Task, agent: AgentId, reply: Reply) -> None:
         self._attempts[task.id] = self._attempts.get(task.id, 0) + 1

@@ -19,6 +19,7 @@ from concerted.swarm.space import Space
 __all__ = ["optimize"]
 
 HISTORY = 5_000  # evaluations after which the run begins a new history, from the state of the search
+LOOK_AGAIN_S = 5.0  # at candidates that wait for somebody quicker, who may be overdue
 SETTLED = 1e-9  # how far a population is spread, at most, that has come together
 
 
@@ -43,7 +44,7 @@ async def optimize(course: Course) -> None:
             seeking.give_out()
             if seeking.new_history and not crew.busy:
                 run.restart(seeking.state())
-            job = await crew.next()
+            job = await crew.next(LOOK_AGAIN_S)
             if job is not None:
                 seeking.take(job)
     course.details |= {"rule": search.rule, "by_agent": dict(sorted(crew.tally.items()))}
@@ -64,8 +65,10 @@ class Seeking:
         return self.course.evaluations >= self._history_ends_at and not self.again
 
     def give_out(self) -> None:
-        """Give everybody who is free the next candidate."""
-        for agent in self.crew.free():
+        """Give everybody who is free the next candidate; near the end, those who would hold up the others get none."""
+        course = self.course
+        left = min(course.rules.evaluations, self._history_ends_at) - course.evaluations - self.crew.busy
+        for agent in self.crew.free_for(max(left, len(self.again))):
             if self.again:
                 candidate = self.again.popleft()
             elif self.course.evaluations >= self._history_ends_at or self._all_given_out():
