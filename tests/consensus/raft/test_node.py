@@ -19,6 +19,12 @@ def test_the_same_inputs_give_the_same_outputs(room) -> None:
     assert play() == play()
 
 
+def test_a_hundred_and_one_servers_agree(room) -> None:
+    many = room(tuple(range(1, 102))).elect(7).pass_time(5.0)
+    assert many.leader() == 7
+    assert all(many[node].log.commit_index == 1 for node in many.replicas)
+
+
 def test_an_idle_server_is_woken_when_its_deadline_comes_and_not_before(alone) -> None:
     server = alone()
     assert server.raft.wake(server.raft.next_deadline - 0.001) is NOTHING
