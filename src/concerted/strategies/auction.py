@@ -227,9 +227,16 @@ class Market:
                 for bid in answer.bids[: self.rules.max_bids]
                 if bid.task in tasks and (not (bid.also or bid.xor) or self._takes_bundle(bid, tasks))
             ]
+        if self.shop.failed_at or self.shop.declined:
+            bids = self._without_the_unwilling(bids)
+        wanted = {made.bid.task for made in bids}.union(*(made.bid.also for made in bids if made.bid.also))
+        return Bidding(bids, wanted, silent, exhausted)
+
+    def _without_the_unwilling(self, bids: Sequence[_Made]) -> list[_Made]:
+        """Leave out bids of those who have refused a task of theirs, or failed at one that others bid on."""
         failed_at, declined = self.shop.failed_at, self.shop.declined
         fresh = {task for made in bids for task in made.tasks if made.agent not in failed_at.get(task, ())}
-        counted = [
+        return [
             made
             for made in bids
             if all(
@@ -238,7 +245,6 @@ class Market:
                 for task in made.tasks
             )
         ]
-        return Bidding(counted, {task for made in counted for task in made.tasks}, silent, exhausted)
 
     def _takes_bundle(self, bid: Bid, tasks: Mapping[TaskId, Task]) -> bool:
         return self.rules.award == "combinatorial" and all(task in tasks for task in bid.also)
@@ -283,19 +289,21 @@ class _Made(NamedTuple):
 
     @property
     def tasks(self) -> tuple[TaskId, ...]:
-        return (self.bid.task, *self.bid.also)
+        bid = self.bid
+        return (bid.task, *bid.also) if bid.also else (bid.task,)
 
     def as_offer(self) -> Offer:
         """Return it as an offer for its one task."""
+        agent, bid, answer, load = self
         return Offer(
-            agent=self.agent,
-            task=self.bid.task,
-            cost=self.bid.cost,
-            duration_s=self.bid.estimated_duration_s,
-            quality=self.bid.quality_score,
-            reliability=self.answer.reliability,
-            load=self.load,
-            capabilities=self.answer.capabilities,
+            agent=agent,
+            task=bid.task,
+            cost=bid.cost,
+            duration_s=bid.estimated_duration_s,
+            quality=bid.quality_score,
+            reliability=answer.reliability,
+            load=load,
+            capabilities=answer.capabilities,
         )
 
     def for_market(self) -> allocation.Bid:
