@@ -27,8 +27,8 @@ from concerted.ports.decisions import CancelDecision, CastBallot, CreateDecision
 from concerted.ports.store import Store
 from concerted.primitives import deciding
 from concerted.stores.memory import MemoryStore
-from concerted.stores.postgres import PostgresStore
-from concerted.stores.sqlite import SqliteStore
+from concerted.stores.postgres.store import PostgresStore
+from concerted.stores.sqlite.store import SqliteStore
 from concerted.values import AgentId
 
 ANN, BOB, CY = VOTERS = tuple(AgentId(name) for name in ("ann", "bob", "cy"))
