@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from concerted.errors import TimedOut
-from concerted.strategies.staff import Staff
-from concerted.values import AgentId, Profile
+from concerted.strategies.staff import Staff, is_able
+from concerted.values import AgentId, Profile, Task, TaskId
 
 ANN, BOB, CY = AgentId("ann"), AgentId("bob"), AgentId("cy")
 
@@ -88,3 +88,12 @@ def test_without_the_option_it_is_waited_for_without_end(scene: Any) -> None:
     staff.look()
     assert staff.deserted_until() is None
     staff.check_deserted()
+
+
+def test_who_lacks_a_capability_or_is_somebody_else_is_not_able() -> None:
+    ann = Profile(id=ANN, capabilities={"draw": 0.5})
+    assert is_able(ann, Task(id=TaskId("t")))
+    assert is_able(ann, Task(id=TaskId("t"), agent=ANN, required_capabilities={"draw": 0.5}))
+    assert not is_able(ann, Task(id=TaskId("t"), agent=BOB))
+    assert not is_able(ann, Task(id=TaskId("t"), required_capabilities={"draw": 0.6}))
+    assert not is_able(ann, Task(id=TaskId("t"), required_capabilities={"write": 0.0})), "required at 0 is required"

@@ -61,7 +61,7 @@ def test_a_hilly_function_is_searched_to_the_bottom() -> None:
 @pytest.mark.parametrize("rule", ["pso", "shade"])
 def test_lost_late_and_doubled_answers_do_no_harm(rule: Any) -> None:
     search, dice, out = Search(CUBE, rule=rule, seed=2, population=20), np.random.default_rng(5), []
-    for _ in range(3_000):
+    for _ in range(1_500):
         out.append(search.ask())
         if len(out) == 40:
             candidate = out.pop(int(dice.integers(40)))

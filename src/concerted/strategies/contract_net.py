@@ -30,8 +30,9 @@ from concerted.strategies.contract_shop import ContractShop
 from concerted.strategies.contract_work import award
 from concerted.strategies.objective import find_tasks
 from concerted.strategies.options import overlay
+from concerted.strategies.staff import is_able
 from concerted.strategies.tasks import opened
-from concerted.values import AgentId, Instant, Outcome, Profile, Task, TaskId
+from concerted.values import AgentId, Instant, Outcome, Task, TaskId
 
 __all__ = ["coordinate"]
 
@@ -153,7 +154,7 @@ class Net:
                 continue
             needs = (task.agent, tuple(sorted(task.required_capabilities.items())))
             if needs not in able_for:
-                able_for[needs] = [agent for agent in everybody if _is_able(self.run.agents[agent], task)]
+                able_for[needs] = [agent for agent in everybody if is_able(self.run.agents[agent], task)]
             passed_over = asked.agents | self.shop.declined.get(task.id, set())
             left = [agent for agent in able_for[needs] if agent not in passed_over]
             contractors = [agent for agent in left if agent in free]
@@ -259,13 +260,6 @@ class Net:
         now = self.run.now()
         ends = [self._asked[task].pause_until for task in self.shop.open if task in self._asked]
         return min((end - now for end in ends if end > now), default=None)
-
-
-def _is_able(profile: Profile, task: Task) -> bool:
-    """Say whether an agent may be asked: it has every required capability, and the task is not somebody else's."""
-    if task.agent not in (None, profile.id):
-        return False
-    return all(profile.capabilities.get(name, -1.0) >= level for name, level in task.required_capabilities.items())
 
 
 def _level(run: Run) -> int:

@@ -37,8 +37,9 @@ from concerted.messages import (
 from concerted.run import Replies, Run
 from concerted.strategies.objective import find_tasks
 from concerted.strategies.options import overlay
+from concerted.strategies.staff import is_able
 from concerted.strategies.tasks import Workshop, open_workshop
-from concerted.values import AgentId, AgentStatus, Objective, Outcome, Profile, Task, TaskId, encode
+from concerted.values import AgentId, AgentStatus, Objective, Outcome, Task, TaskId, encode
 
 __all__ = ["LeaderResult", "Term", "coordinate"]
 
@@ -258,7 +259,7 @@ class Crew:
         return min(others, key=lambda agent: (self.shop.staff.held.get(agent, 0), agent), default=None)
 
     def _would_take(self, agent: AgentId, task: Task) -> bool:
-        return _is_able(self.run.agents[agent], task) and agent not in self.shop.declined.get(task.id, ())
+        return is_able(self.run.agents[agent], task) and agent not in self.shop.declined.get(task.id, ())
 
     def _postpone(self, tasks: Sequence[Task]) -> None:
         """Tasks for which the leader finds nobody wait for somebody who can do them, `retries` more checks.
@@ -313,11 +314,3 @@ def _assignments(answer: Any) -> dict[TaskId, AgentId]:
 
 def _why(reply: Reply, what: str) -> str:
     return f"it {what}: {reply.error or reply.status}"
-
-
-def _is_able(profile: Profile, task: Task) -> bool:
-    """Say whether an agent may do a task: it has every required capability, and the task is not somebody else's."""
-    if task.agent not in (None, profile.id):
-        return False
-    levels = profile.capabilities
-    return all(levels.get(name, -1.0) >= level for name, level in task.required_capabilities.items())

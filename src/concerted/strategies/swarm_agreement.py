@@ -16,7 +16,7 @@ from typing import Any
 from concerted.errors import Invalid
 from concerted.messages import Average, Reply
 from concerted.run import Run
-from concerted.strategies.crew import Crew, opened, pattern_of
+from concerted.strategies.squad import Squad, opened, pattern_of
 from concerted.strategies.swarm_result import Course
 from concerted.swarm.averaging import PushSum, checked, ring_of, spread, vector, weights
 from concerted.values import AgentId
@@ -30,10 +30,10 @@ async def agree(course: Course) -> None:
     """Ask everybody for a number, and then round after round, until they are as near as `tolerance`."""
     run, rules = course.run, course.rules
     pattern = await pattern_of(run)
-    async with opened(run, pattern) as crew:
-        while not crew.able():
-            await crew.next()
-        values = await _numbers(course, crew)
+    async with opened(run, pattern) as squad:
+        while not squad.able():
+            await squad.next()
+        values = await _numbers(course, squad)
     if not values:
         course.settle("nobody has given a number")
         return
@@ -60,22 +60,22 @@ async def agree(course: Course) -> None:
     }
 
 
-async def _numbers(course: Course, crew: Crew) -> dict[AgentId, Vector]:
+async def _numbers(course: Course, squad: Squad) -> dict[AgentId, Vector]:
     """Have each agent do the task once; returns what they say, of one size.  Who fails is left out."""
     asked: set[AgentId] = set()
     found: dict[AgentId, Vector] = {}
     while True:
-        for agent in crew.free([one for one in crew.able() if one not in asked]):
+        for agent in squad.free([one for one in squad.able() if one not in asked]):
             if agent not in asked:
                 asked.add(agent)
-                crew.begin(agent, f"{crew.pattern.id}-{agent}", {})
-        if not crew.busy:
+                squad.begin(agent, f"{squad.pattern.id}-{agent}", {})
+        if not squad.busy:
             return dict(sorted(found.items()))
-        job = await crew.next()
+        job = await squad.next()
         if job is None:
             continue
         if not job.reply.ok:
-            if crew.exhausted(job.task.id) or job.agent not in crew.run.agents:
+            if squad.exhausted(job.task.id) or job.agent not in squad.run.agents:
                 continue
             asked.discard(job.agent)
             continue

@@ -13,7 +13,7 @@ from typing import Any
 
 from concerted.errors import Invalid
 from concerted.run import Run
-from concerted.strategies.crew import Crew, Job, opened, pattern_of
+from concerted.strategies.squad import Job, Squad, opened, pattern_of
 from concerted.strategies.swarm_result import Course
 from concerted.swarm.nest import Bees, Halving
 from concerted.values import AgentId, TaskId
@@ -27,22 +27,22 @@ async def select(course: Course) -> None:
     pattern = await pattern_of(run)
     options = _options(run)
     rule = "honeybee" if rules.rule == "honeybee" else "halving"
-    async with opened(run, pattern) as crew:
-        while not crew.able():
-            await crew.next()
-        run.record("swarm.begun", mode="select", rule=rule, population=len(crew.able()))
-        judging = Judging(course, crew, options)
+    async with opened(run, pattern) as squad:
+        while not squad.able():
+            await squad.next()
+        run.record("swarm.begun", mode="select", rule=rule, population=len(squad.able()))
+        judging = Judging(course, squad, options)
         if rule == "honeybee":
             await _honeybees(judging)
         else:
             await _halving(judging)
-    course.details |= {"rule": rule, "by_agent": dict(sorted(crew.tally.items()))}
+    course.details |= {"rule": rule, "by_agent": dict(sorted(squad.tally.items()))}
 
 
 async def _halving(judging: Judging) -> None:
     """Halve the options by medians."""
     course, rules = judging.course, judging.course.rules
-    judges = judging.crew.able()
+    judges = judging.squad.able()
     quorum = min(rules.quorum, len(judges)) or None
     halving = Halving.of(
         list(judging.options), [str(agent) for agent in judges], each=rules.judgements or None, quorum=quorum,
@@ -68,8 +68,8 @@ async def _halving(judging: Judging) -> None:
 
 async def _honeybees(judging: Judging) -> None:
     """Let the agents be bees."""
-    course, rules, crew = judging.course, judging.course.rules, judging.crew
-    agents = [str(agent) for agent in crew.able()]
+    course, rules, squad = judging.course, judging.course.rules, judging.squad
+    agents = [str(agent) for agent in squad.able()]
     bees = Bees.of(list(judging.options), agents, course.run.random.getrandbits(63))
     quorum = min(rules.quorum or len(agents) * 3 // 5 + 1, len(agents))
     while course.rounds < rules.rounds:
@@ -91,10 +91,10 @@ async def _honeybees(judging: Judging) -> None:
 
 
 class Judging:
-    """A crew that judges.  options: a name for each -> what stands for it in payload and answer."""
+    """A squad that judges.  options: a name for each -> what stands for it in payload and answer."""
 
-    def __init__(self, course: Course, crew: Crew, options: list[Any]) -> None:
-        self.course, self.crew = course, crew
+    def __init__(self, course: Course, squad: Squad, options: list[Any]) -> None:
+        self.course, self.squad = course, squad
         self.options = {str(place): option for place, option in enumerate(options)}
         self._asked = 0
 
@@ -105,21 +105,21 @@ class Judging:
         """
         todo = deque((*pair, self._name()) for pair in wanted)
         found: list[tuple[str, str, float]] = []
-        while todo or self.crew.busy:
+        while todo or self.squad.busy:
             self._begin(todo)
-            if not self.crew.busy:
+            if not self.squad.busy:
                 break
-            job = await self.crew.next()
+            job = await self.squad.next()
             if job is None:
                 continue
             self._take(job, todo, found)
         for _, _, name in todo:
-            self.crew.give_up(TaskId(name), "its judge is not there")
+            self.squad.give_up(TaskId(name), "its judge is not there")
         return found
 
     def _begin(self, todo: deque[tuple[str, str, str]]) -> None:
         """Give free judges what they are wanted for."""
-        free = self.crew.free()
+        free = self.squad.free()
         for _ in range(len(todo)):
             option, judge, name = todo.popleft()
             place = next((at for at, agent in enumerate(free) if agent == judge), None)
@@ -128,12 +128,12 @@ class Judging:
                 continue
             del free[place]
             about = (option, judge, name)
-            self.crew.begin(AgentId(judge), name, {"option": self.options[option]}, about=about)
+            self.squad.begin(AgentId(judge), name, {"option": self.options[option]}, about=about)
 
     def _take(self, job: Job, todo: deque[tuple[str, str, str]], found: list[tuple[str, str, float]]) -> None:
         option, judge, name = job.about
         if not job.reply.ok:
-            if not self.crew.exhausted(job.task.id):
+            if not self.squad.exhausted(job.task.id):
                 todo.append((option, judge, name))
             return
         score = _score(job.reply.value)
@@ -143,7 +143,7 @@ class Judging:
 
     def _name(self) -> str:
         self._asked += 1
-        return f"{self.crew.pattern.id}-{self._asked}"
+        return f"{self.squad.pattern.id}-{self._asked}"
 
 
 def _options(run: Run) -> list[Any]:

@@ -11,7 +11,7 @@ import math
 from collections import deque
 from typing import Any
 
-from concerted.strategies.crew import Crew, Job, opened, pattern_of
+from concerted.strategies.squad import Job, Squad, opened, pattern_of
 from concerted.strategies.swarm_result import Course
 from concerted.swarm.search import RULES, Candidate, RuleName, Search
 from concerted.swarm.space import Space
@@ -38,23 +38,23 @@ async def optimize(course: Course) -> None:
         run.record("swarm.begun", mode="optimize", rule=search.rule, population=search.population)
     else:
         search = _continued(course, space, run.state)
-    async with opened(run, pattern) as crew:
-        seeking = Seeking(course, search, crew)
+    async with opened(run, pattern) as squad:
+        seeking = Seeking(course, search, squad)
         while not course.settled:
             seeking.give_out()
-            if seeking.new_history and not crew.busy:
+            if seeking.new_history and not squad.busy:
                 run.restart(seeking.state())
-            job = await crew.next(LOOK_AGAIN_S)
+            job = await squad.next(LOOK_AGAIN_S)
             if job is not None:
                 seeking.take(job)
-    course.details |= {"rule": search.rule, "by_agent": dict(sorted(crew.tally.items()))}
+    course.details |= {"rule": search.rule, "by_agent": dict(sorted(squad.tally.items()))}
 
 
 class Seeking:
-    """One search by one crew."""
+    """One search by one squad."""
 
-    def __init__(self, course: Course, search: Search, crew: Crew) -> None:
-        self.course, self.search, self.crew = course, search, crew
+    def __init__(self, course: Course, search: Search, squad: Squad) -> None:
+        self.course, self.search, self.squad = course, search, squad
         self.again: deque[Candidate] = deque()  # candidates that nobody has managed to look at yet
         self.sign = 1.0 if course.rules.goal == "least" else -1.0
         self._history_ends_at = course.evaluations + HISTORY
@@ -67,23 +67,23 @@ class Seeking:
     def give_out(self) -> None:
         """Give everybody who is free the next candidate; near the end, those who would hold up the others get none."""
         course = self.course
-        left = min(course.rules.evaluations, self._history_ends_at) - course.evaluations - self.crew.busy
-        for agent in self.crew.free_for(max(left, len(self.again))):
+        left = min(course.rules.evaluations, self._history_ends_at) - course.evaluations - self.squad.busy
+        for agent in self.squad.free_for(max(left, len(self.again))):
             if self.again:
                 candidate = self.again.popleft()
             elif self.course.evaluations >= self._history_ends_at or self._all_given_out():
                 return
             else:
                 candidate = self.search.ask()
-            name = f"{self.crew.pattern.id}-{candidate.id}"
-            self.crew.begin(agent, name, candidate.point, about=candidate)
+            name = f"{self.squad.pattern.id}-{candidate.id}"
+            self.squad.begin(agent, name, candidate.point, about=candidate)
 
     def take(self, job: Job) -> None:
         """Tell the search what a candidate is worth."""
         candidate: Candidate = job.about
         worth = _worth(job.reply.value) if job.reply.ok else None
         if worth is None:
-            if not job.reply.ok and not self.crew.exhausted(job.task.id):
+            if not job.reply.ok and not self.squad.exhausted(job.task.id):
                 self.again.append(candidate)
                 return
             worth = math.inf * self.sign
@@ -109,7 +109,7 @@ class Seeking:
         }  # fmt: skip
 
     def _all_given_out(self) -> bool:
-        return self.course.evaluations + self.crew.busy + len(self.again) >= self.course.rules.evaluations
+        return self.course.evaluations + self.squad.busy + len(self.again) >= self.course.rules.evaluations
 
     def _why_enough(self) -> str:
         course, rules, best = self.course, self.course.rules, self.search.best

@@ -1,4 +1,4 @@
-"""A crew: who gets the next job, what is written down, and what is left when it goes home."""
+"""A squad: who gets the next job, what is written down, and what is left when it goes home."""
 
 import asyncio
 from typing import Any

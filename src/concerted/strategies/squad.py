@@ -1,11 +1,11 @@
-"""A crew does one task again and again, each time for something else: a candidate, an option, a round.
+"""A squad does one task again and again, each time for something else: a candidate, an option, a round.
 
 The task of the plan is the pattern; what it is done for goes into its payload.  Whoever has room gets the
 next one; who is lost or refuses rests for a while, and what it had in hand is done by another.
 
-    async with opened(run, pattern) as crew:
-        crew.begin(agent, "fit-7", {"x": 0.5}, about=candidate)
-        job = await crew.next()      # a job that is over, or None: agents have come or gone
+    async with opened(run, pattern) as squad:
+        squad.begin(agent, "fit-7", {"x": 0.5}, about=candidate)
+        job = await squad.next()      # a job that is over, or None: agents have come or gone
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from concerted.strategies.staff import Staff, is_able
 from concerted.swarm.thresholds import LEAST_S, Times, Worker, takers
 from concerted.values import AgentId, Instant, Task, TaskId
 
-__all__ = ["Crew", "Job", "opened", "pattern_of"]
+__all__ = ["Job", "Squad", "opened", "pattern_of"]
 
 SOON_OVER = 4  # jobs left for each place, below which it is computed who takes each of them
 
@@ -43,7 +43,7 @@ class Job:
 
 
 async def pattern_of(run: Run) -> Task:
-    """Return the one task of the objective, which is the pattern of all that the crew does.
+    """Return the one task of the objective, which is the pattern of all that the squad does.
 
     Raises:
         Invalid: there is none, or more than one.
@@ -58,18 +58,18 @@ async def pattern_of(run: Run) -> Task:
 
 
 @asynccontextmanager
-async def opened(run: Run, pattern: Task) -> AsyncIterator[Crew]:
-    """Gather a crew; at the end, whatever is still being worked on is called back."""
-    crew = Crew(run, pattern)
-    watching = asyncio.ensure_future(crew.watch())
+async def opened(run: Run, pattern: Task) -> AsyncIterator[Squad]:
+    """Gather a squad; at the end, whatever is still being worked on is called back."""
+    squad = Squad(run, pattern)
+    watching = asyncio.ensure_future(squad.watch())
     try:
-        yield crew
+        yield squad
     finally:
         watching.cancel()
-        await crew.stop()
+        await squad.stop()
 
 
-class Crew:
+class Squad:
     """Agents at work on one pattern.
 
     staff: who has room.  tally: agent -> jobs that it has done.  times: how long each takes, learned.
