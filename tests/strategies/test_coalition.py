@@ -438,6 +438,7 @@ def test_at_the_deadline_what_is_at_work_is_dissolved(play: Any) -> None:
         assert view.status == "timed_out"
         (ended,) = result(view).coalitions
         assert ended.status in ("failed", "dissolved")
+        assert {one.id: one.status for one in view.tasks} == {"deal": "cancelled", "deal/1/bob": "cancelled"}
 
     play(act)
 

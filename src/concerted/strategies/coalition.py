@@ -175,6 +175,9 @@ class Forum:
             self._over(dissolve(coalition, "the run ended first", self.run.now()), {})
         self.active.clear()
         self.meetings.close()
+        for part, state in self.states.items():
+            if not state.is_over and self.book is not None and part not in self.book.tasks:
+                self.run.record("task.cancelled", ref=part, reason="its coalition is over")
         if self.book is not None:
             self.book.close()
 
