@@ -8,7 +8,7 @@ from concerted.groups.bargaining import ProfitSharing
 from concerted.groups.coalition import Coalition, Consent, complete, dissolve, establish, fail, govern, propose
 from concerted.groups.formation import Terms, assess
 from concerted.groups.games import coalition_sizes
-from concerted.groups.history import History, Record, remember
+from concerted.groups.history import Ending, History, Record, ending_of, recalled, remember
 from concerted.groups.leadership import Candidate
 from concerted.values import AgentId, Task, TaskId
 
@@ -78,3 +78,15 @@ def test_what_was_longest_ago_is_forgotten_first(monkeypatch: pytest.MonkeyPatch
 def test_a_history_has_a_json_form() -> None:
     known = remember(History(), complete(active(ANN, BOB), 5.0))
     assert msgspec.json.decode(msgspec.json.encode(known), type=History) == known
+
+
+def test_endings_recalled_at_once_are_as_if_each_had_been_remembered_in_turn() -> None:
+    refused = establish(msgspec.structs.replace(active(ANN, CY), status="proposed"), Consent((ANN,), (CY,), ()), 4.0)
+    lost = msgspec.structs.replace(active(BOB, CY), lost=(ANN,))
+    ended = [refused, complete(active(ANN, BOB), 5.0), fail(active(BOB, CY), "no result", 6.0), dissolve(lost, "", 7.0)]
+    known = History()
+    for each in ended:
+        known = remember(known, each)
+    assert recalled([(each.ended_at or 0.0, ending_of(each)) for each in ended]) == known
+    assert known.agents[CY] == Record(failed=1, refused=1, at=6.0)
+    assert recalled([(1.0, Ending(status="active", agents=(ANN,)))]) == History()

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from concerted.agent import Agent, Refused
+from concerted.groups.history import History, Record
 from concerted.messages import (
     AgreeToContract,
     CoalitionChanged,
@@ -16,8 +17,10 @@ from concerted.messages import (
     ValueCoalitions,
     decode_request,
 )
+from concerted.run import Fact
+from concerted.strategies.coalition import past_history
 from concerted.strategies.coalition_result import CoalitionResult
-from concerted.values import Meeting, Objective, Task, TaskId
+from concerted.values import AgentId, Meeting, Objective, RunId, Task, TaskId
 
 BUDGET = 20.0
 
@@ -383,6 +386,55 @@ def test_what_was_learned_of_an_agent_counts_the_next_time(play: Any) -> None:
         assert result(view).history.pairs["ann"]["cy"].completed == 1
 
     play(act)
+
+
+def test_a_later_run_goes_by_what_the_log_says_of_earlier_ones(play: Any) -> None:
+    async def act(stage: Any) -> None:
+        await firm(stage)
+        fickle = Agent("bob", capabilities={"law": 0.6}, cost=1.0)
+
+        @fickle.task()
+        async def refuse(task: Task) -> None:
+            raise Refused("not today")
+
+        await stage.enter(fickle)
+        for number in range(4):
+            await stage.run("coalition", [contract()], run_id=f"r{number}")
+        view = await stage.run("coalition", [contract()])
+        first = result(view).coalitions[0]
+        assert (first.agents, first.status) == (("ann", "cy"), "completed")  # bob is cheaper, and has walked away
+        known = result(view).history
+        assert known.agents["bob"].left >= 1
+        assert known.agents["cy"].completed == known.pairs["ann"]["cy"].completed == 5
+        anew = await stage.run("coalition", [contract()], run_id="anew", history={})
+        assert result(anew).coalitions[0].lost == ("bob",)
+        assert result(anew).history.agents["cy"].completed == 1
+
+    play(act)
+
+
+def test_what_is_read_of_earlier_runs_is_read_once(play: Any) -> None:
+    async def act(stage: Any) -> None:
+        await firm(stage)
+        await stage.run("coalition", [contract()], run_id="earlier")
+        await stage.submit("coalition", [contract()])
+        await asyncio.sleep(0.5)
+        await stage.crash()
+        view = await stage.end()
+        assert result(view).history.pairs["ann"]["bob"].completed == 2
+        read = [one for one in await stage.log("effect.started") if one.data["name"] == "past coalition.ended"]
+        assert len(read) == 1
+
+    play(act)
+
+
+def test_a_history_is_folded_from_how_coalitions_have_ended() -> None:
+    ended = {"status": "completed", "agents": ["ann", "bob"], "lost": ["cy"], "refused_by": [], "reason": ""}
+    told = past_history([Fact(run=RunId("q"), at=3.0, agent=None, ref="q/a/1", data=ended)])
+    known = msgspec.convert(told, History)
+    assert (known.agents[AgentId("ann")].completed, known.agents[AgentId("cy")].left) == (1, 1)
+    assert known.pairs == {"ann": {"bob": Record(completed=1, at=3.0)}}
+    assert msgspec.convert(past_history([]), History) == History()
 
 
 def test_who_is_busy_is_waited_for(play: Any) -> None:

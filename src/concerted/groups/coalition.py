@@ -29,6 +29,7 @@ from concerted.values import AgentId, Instant, Task, TaskId
 
 __all__ = [
     "Coalition",
+    "CoalitionStatus",
     "Consent",
     "Contract",
     "Governance",

@@ -5,15 +5,15 @@ Later formations use it: `reliability` is what can be expected of a member, `rap
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 
 import msgspec
 
-from concerted.groups.coalition import Coalition
+from concerted.groups.coalition import Coalition, CoalitionStatus
 from concerted.values import AgentId, Instant
 
-__all__ = ["History", "Record", "remember"]
+__all__ = ["Ending", "History", "Record", "ending_of", "recalled", "remember"]
 
 PRIOR = 0.9  # the reliability of somebody of whom nothing is known ...
 PRIOR_WEIGHT = 2.0  # ... which counts as much as so many coalitions
@@ -53,29 +53,57 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
+    """What is remembered of one coalition: how it ended, with whom; lost, refused_by: who has left or refused."""
+
+    status: CoalitionStatus
+    agents: tuple[AgentId, ...] = ()
+    lost: tuple[AgentId, ...] = ()
+    refused_by: tuple[AgentId, ...] = ()
+
+
+def ending_of(coalition: Coalition) -> Ending:
+    """Return what is to be remembered of a coalition."""
+    return Ending(
+        status=coalition.status, agents=coalition.agents, lost=coalition.lost, refused_by=coalition.refused_by
+    )
+
+
 def remember(history: History, coalition: Coalition) -> History:
     """Return the history with how a coalition has ended; one that is not over changes nothing.
 
     A dissolved one counts for those alone who were lost; a refused one for who refused.
     """
-    if coalition.status in {"proposed", "active"}:
+    return recalled([(coalition.ended_at or coalition.created_at, ending_of(coalition))], history)
+
+
+def recalled(endings: Iterable[tuple[Instant, Ending]], history: History | None = None) -> History:
+    """Return the history, by default an empty one, with these endings, each with when it was; the oldest first."""
+    history = history or History()
+    over = [(at, ending) for at, ending in endings if ending.status not in {"proposed", "active"}]
+    if not over:
         return history
-    at = coalition.ended_at or coalition.created_at
     agents = dict(history.agents)
-    marked: list[tuple[str, Sequence[AgentId]]] = [("left", coalition.lost)]
-    if coalition.status == "refused":
-        marked.append(("refused", coalition.refused_by))
-    elif coalition.status in {"completed", "failed"}:
-        marked.append((coalition.status, coalition.agents))
+    pairs = {first: dict(others) for first, others in history.pairs.items()}
+    for at, ending in over:
+        _count(agents, pairs, ending, at)
+    return History(agents=_newest(agents), pairs=_newest_pairs(pairs))
+
+
+def _count(
+    agents: dict[AgentId, Record], pairs: dict[AgentId, dict[AgentId, Record]], ending: Ending, at: Instant
+) -> None:  # fmt: skip
+    marked: list[tuple[str, Sequence[AgentId]]] = [("left", ending.lost)]
+    if ending.status == "refused":
+        marked.append(("refused", ending.refused_by))
+    elif ending.status in {"completed", "failed"}:
+        marked.append((ending.status, ending.agents))
+        for first, second in combinations(sorted(ending.agents), 2):
+            others = pairs.setdefault(first, {})
+            others[second] = _counted(others.get(second, Record()), ending.status, at)
     for what, names in marked:
         for agent in names:
             agents[agent] = _counted(agents.get(agent, Record()), what, at)
-    pairs = {first: dict(others) for first, others in history.pairs.items()}
-    if coalition.status in {"completed", "failed"}:
-        for first, second in combinations(sorted(coalition.agents), 2):
-            others = pairs.setdefault(first, {})
-            others[second] = _counted(others.get(second, Record()), coalition.status, at)
-    return History(agents=_newest(agents), pairs=_newest_pairs(pairs))
 
 
 def _counted(record: Record, what: str, at: Instant) -> Record:

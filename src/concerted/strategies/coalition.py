@@ -15,7 +15,7 @@ Source: the specification, CoalitionFormationManager.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -23,9 +23,9 @@ import msgspec
 from concerted.board.task import TaskState, result_of
 from concerted.errors import Invalid, TimedOut
 from concerted.groups.coalition import Coalition, complete, dissolve, fail, settle_payments
-from concerted.groups.history import History, remember
+from concerted.groups.history import Ending, History, ending_of, recalled, remember
 from concerted.messages import CoalitionChanged
-from concerted.run import Run
+from concerted.run import Fact, Run
 from concerted.strategies.coalition_forming import Formation, Rules, rules_of
 from concerted.strategies.coalition_result import Chronicle
 from concerted.strategies.coalition_work import Work
@@ -36,7 +36,9 @@ from concerted.strategies.objective import find_tasks
 from concerted.strategies.staff import Staff
 from concerted.values import AgentId, Outcome, Task, TaskId
 
-__all__ = ["coordinate"]
+__all__ = ["coordinate", "past_history"]
+
+COALITIONS_REMEMBERED = 10_000  # the newest ones of other runs
 
 
 async def coordinate(run: Run) -> Outcome:
@@ -46,6 +48,7 @@ async def coordinate(run: Run) -> Outcome:
     try:
         try:
             async with run.deadline():
+                await forum.recall()
                 await forum.work()
         except TimedOut:
             timed_out = True
@@ -61,7 +64,7 @@ class Forum:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.rules: Rules = rules_of(run)
-        self.history = _history(run)
+        self.history = History()
         self.errands = Errands(run)
         self.staff = Staff(run)
         self.chronicle = Chronicle()
@@ -71,6 +74,16 @@ class Forum:
         self.meetings = Meetings(run, self._met)
         self._unwilling: dict[TaskId, list[AgentId]] = {}
         self._formed = 0
+
+    async def recall(self) -> None:
+        """Begin with how the coalitions of earlier runs have ended, as the log says, or with the option `history`."""
+        given = self.run.options.get("history")
+        if given is None:
+            given = await self.run.past("coalition.ended", past_history, limit=COALITIONS_REMEMBERED)
+        try:
+            self.history = msgspec.convert(given, History)
+        except msgspec.ValidationError as error:
+            raise Invalid(f"the option history of the run is no history of coalitions: {error}") from error
 
     async def work(self) -> None:
         """Form coalitions as long as there are tasks, and have each do its own."""
@@ -160,9 +173,8 @@ class Forum:
         """Write down how a coalition has ended, tell those who were in it, and remember it."""
         self.history = remember(self.history, coalition)
         self.chronicle.ended(coalition, paid)
-        self.run.record(
-            "coalition.ended", ref=coalition.id, status=coalition.status, reason=coalition.reason, payments=dict(paid)
-        )
+        remembered = msgspec.structs.asdict(ending_of(coalition))
+        self.run.record("coalition.ended", ref=coalition.id, **remembered, reason=coalition.reason, payments=dict(paid))
         here = [agent for agent in coalition.agents if agent in self.run.agents]
         notice = CoalitionChanged(
             coalition=coalition.id, status=coalition.status, reason=coalition.reason, payments=dict(paid)
@@ -189,9 +201,7 @@ def _give_up(book: Delegation) -> None:
             book.fail(task, "what it waits for waits for it")
 
 
-def _history(run: Run) -> History:
-    """Return what earlier runs have told of coalitions: the option `history`, as it is in their results."""
-    try:
-        return msgspec.convert(run.options.get("history") or {}, History)
-    except msgspec.ValidationError as error:
-        raise Invalid(f"the option history of the run is no history of coalitions: {error}") from error
+def past_history(facts: Sequence[Fact]) -> Any:
+    """Return the history that `coalition.ended` of other runs tells, in its JSON form."""
+    endings = [(fact.at, msgspec.convert(fact.data, Ending)) for fact in facts]
+    return msgspec.to_builtins(recalled(endings))

@@ -20,7 +20,8 @@ class CoalitionResult(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a run.
 
     coalitions: in the order in which they ended, those refused included.  payments: coalition -> agent -> what it
-    is paid.  earned: agent -> all it is paid.  history: for the option `history` of later runs.
+    is paid.  earned: agent -> all it is paid.  history: what is known of everybody by the end, of
+    earlier runs too.
     """
 
     tasks_completed: int
