@@ -127,6 +127,15 @@ def test_a_plan_needs_a_name_agents_and_work(text: str, problems: list[str]) -> 
     assert caught.value.facts["problems"] == problems
 
 
+def test_a_leader_may_find_the_tasks_in_the_data() -> None:
+    text = "plan: p\nagents: [{id: a, run: a}]\nobjective: {data: {below: 10}}\nstrategy: "
+    assert not load_plan(text + "leader_follower", "f", strategies=STRATEGIES).objective.tasks
+    with pytest.raises(Invalid, match="there is nothing to do"):
+        load_plan(text + "auction", "f", strategies=STRATEGIES)
+    with pytest.raises(Invalid, match="there is nothing to do"):
+        load_plan("plan: p\nagents: [{id: a, run: a}]\nstrategy: leader_follower", "f", strategies=STRATEGIES)
+
+
 @pytest.mark.parametrize(
     ("rest", "problem"),
     [

@@ -155,8 +155,10 @@ def _is_reference(text: str) -> bool:
 # Tasks
 
 
-def _travels(draft: Draft, strategy: str) -> bool:
-    """Say whether all that is wanted is a round trip, for which there are stops and no tasks."""
+def _needs_none(draft: Draft, strategy: str) -> bool:
+    """Say whether data stand in for tasks: the stops of a round trip, or what a leader is to find the tasks in."""
+    if strategy == "leader_follower":
+        return draft.has("objective", "data")
     mode = look(draft.root, "strategy", "mode")
     return strategy == "swarm" and isinstance(mode, ScalarNode) and mode.text == "route"
 
@@ -170,7 +172,7 @@ def _check_tasks(draft: Draft, strategy: str, problems: Problems) -> None:
         if not (draft.has("strategy", "question") or draft.has("objective", "description")):
             what = "there is nothing to decide: give the strategy a `question`, or the objective a `description`"
             problems.add(*draft.at("strategy"), what)
-    elif draft.written("tasks") == 0 and not (draft.has("objective", "decompose") or _travels(draft, strategy)):
+    elif draft.written("tasks") == 0 and not (draft.has("objective", "decompose") or _needs_none(draft, strategy)):
         problems.add(*draft.at("tasks"), "there is nothing to do: give tasks, or an objective that has `decompose`")
     if draft.written("tasks") > MAX_TASKS:
         problems.add(*draft.at("tasks"), f"there are {draft.written('tasks')} tasks; the bound is {MAX_TASKS}")
