@@ -52,9 +52,7 @@ def show_run(view: RunView, *, as_json: bool) -> int:
     if as_json:
         write_json(run_object(view))
         return ending_code(view)
-    answer = view.result.get("answer") if isinstance(view.result, dict) else None
-    if answer is not None:  # what the tasks were for; there may be thousands of them
-        click.echo(f"{clip(answer, 2000)}: {view.result['value']:g}")
+    if _show_answer(view):
         click.echo(_summary(view))
         return ending_code(view)
     write_table(
@@ -67,6 +65,23 @@ def show_run(view: RunView, *, as_json: bool) -> int:
         click.echo(clip(view.result, 2000))
     click.echo(_summary(view))
     return ending_code(view)
+
+
+def _show_answer(view: RunView) -> bool:
+    """Write what a swarm has found, or what voters have decided; return False if the run was not for that."""
+    result = view.result
+    if view.strategy == "swarm" and result is not None and result["answer"] is not None:
+        click.echo(f"{clip(result['answer'], 2000)}: {result['value']:g}")  # there may be thousands of tasks
+        return True
+    if view.strategy == "consensus" and result is not None:
+        ballots = result["certificate"].get("ballots", ())
+        click.echo(f"{result['decision']} {result['outcome']}: {result['why']}")
+        write_table(
+            ("voter", "vote", "reason"), [(one["voter"], one["choice"], clip(one["reason"])) for one in ballots]
+        )
+        click.echo()
+        return True
+    return False
 
 
 def _summary(view: RunView) -> str:
