@@ -21,8 +21,11 @@ PLANS = sorted(path.stem for path in EXAMPLES.glob("*.yaml"))
 VARIES = re.compile(r"\b\d+(\.\d+)?s\b|\b\d+ messages\b")  # how long it took, and how often something was sent again
 
 
-def test_there_are_examples() -> None:
-    assert "contract_net" in PLANS
+@pytest.mark.parametrize("name", choose.BUILT_IN)
+def test_every_strategy_has_an_example(name: str) -> None:
+    assert f"{name}.yaml" in {path.name for path in EXAMPLES.iterdir()}
+    plan = load_plan((EXAMPLES / f"{name}.yaml").read_text("utf-8"), f"{name}.yaml", strategies=choose.names())
+    assert plan.strategy == name
 
 
 @pytest.mark.parametrize("name", PLANS)
