@@ -1,5 +1,7 @@
 """The leader of leader_follower.yaml, which divides the numbers and the work, and the followers, which try them."""
 
+from itertools import pairwise
+
 from concerted import Agent, Task
 from concerted.agent import Work
 from concerted.messages import CheckProgress, DecomposeObjective
@@ -20,7 +22,7 @@ def divide(request: DecomposeObjective) -> list[Task]:
             payload={"first": first, "below": end},
             required_capabilities={"arithmetic": 0.5},
         )
-        for first, end in zip(bounds, bounds[1:], strict=False)
+        for first, end in pairwise(bounds)
     ]
     return [*tries, Task(id="longest", kind="compare", agent="ada", after=tuple(task.id for task in tries))]
 

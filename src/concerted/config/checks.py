@@ -24,6 +24,7 @@ COALITION = "coalition"  # whose settings are a section of their own, as in the 
 
 _MAX_COMPARISONS = 2_000_000  # of a task with an agent; warnings of larger plans are incomplete
 ASKING = frozenset(("consensus",))  # strategies that put a question and need no tasks
+LEADING = frozenset(("hierarchical", "leader_follower"))  # in which a leader may find the tasks
 _WAYS = ("python", "process", "run")
 _SHELLS = {"bash", "dash", "ksh", "sh", "zsh"}
 _SHELL_SIGNS = {"|", "||", "&", "&&", ";", "<", "<<", ">", ">>", "2>", "2>&1", "&>"}
@@ -157,7 +158,7 @@ def _is_reference(text: str) -> bool:
 
 def _needs_none(draft: Draft, strategy: str) -> bool:
     """Say whether data stand in for tasks: the stops of a round trip, or what a leader is to find the tasks in."""
-    if strategy == "leader_follower":
+    if strategy in LEADING:
         return draft.has("objective", "data")
     mode = look(draft.root, "strategy", "mode")
     return strategy == "swarm" and isinstance(mode, ScalarNode) and mode.text == "route"
