@@ -88,6 +88,8 @@ _FOLLOWING: Mapping[str, str] = {
     "coalition.proposed": "Coalition `ref`, which the agent leads, is proposed: agents, shares, stability, note.",
     "coalition.formed": "All members have agreed to coalition `ref`, which the agent leads: agents.",
     "coalition.member_lost": "Coalition `ref` has lost the agent: rest, goes_on.",
+    "coalition.penalized": "The agent has walked away from coalition `ref`, and owes: penalty, compensation (agent ->"
+    " what it gets of it).",
     "coalition.ended": "Coalition `ref` is over: status, agents, lost, refused_by, reason, payments (agent -> amount).",
     "clusters.formed": "Agents of the run form clusters: clusters (cluster -> how many), inertia, depth.",
     "tasks.delegated": "Cluster `ref` does these tasks in a run of its own: tasks, strategy, agents (how many).",

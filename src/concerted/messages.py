@@ -342,17 +342,19 @@ class AgreeToContract(Request, frozen=True):
     leader: AgentId
     channel: str  # known to the members alone
     valid_until: Instant | None = None
-    exit_penalty: float = 0.0  # of its share: what a member forfeits who walks away
+    exit_penalty: float = 0.0  # of its share: what a member owes the others who walks away
 
 
 class CoalitionChanged(Request, frozen=True):
-    """Notice to the members: how their coalition has ended, and what each is paid."""
+    """Notice to the members: how their coalition has ended, what each is paid, and what exits have cost whom."""
 
     notice: ClassVar[bool] = True
     coalition: str
     status: str
     reason: str = ""
     payments: dict[AgentId, float] = {}
+    penalties: dict[AgentId, float] = {}  # of those who have walked away
+    compensation: dict[AgentId, float] = {}  # what the others get of these
 
 
 class Custom(Request, frozen=True):

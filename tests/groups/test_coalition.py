@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -10,9 +11,11 @@ from concerted.groups.bargaining import ProfitSharing
 from concerted.groups.coalition import (
     Coalition,
     Consent,
+    Exit,
     Governance,
     VotingRule,
     after_refusal,
+    compensations,
     complete,
     consent_of,
     dissolve,
@@ -20,6 +23,7 @@ from concerted.groups.coalition import (
     fail,
     govern,
     lose_member,
+    penalize,
     propose,
     settle_payments,
     vote,
@@ -212,9 +216,40 @@ def test_what_is_earned_is_paid_by_the_contract() -> None:
     assert settle_payments(active(), 0.0) == {ANN: 0, BOB: 0, CY: 0}
 
 
-def test_who_walks_away_forfeits_the_penalty_to_those_who_stay() -> None:
-    paid = settle_payments(active(), 12.0, left=(BOB,))
-    assert paid == pytest.approx({ANN: 4.2, BOB: 3.6, CY: 4.2})
+def test_who_walks_away_owes_the_penalty_to_those_who_stay() -> None:
+    left = penalize(active(), [BOB], [BOB], 7.0)
+    (owed,) = left.exits
+    assert owed == Exit(agent=BOB, penalty=owed.penalty, compensation=owed.compensation, at=7.0)
+    assert (owed.penalty, owed.compensation) == (pytest.approx(0.3), pytest.approx({ANN: 0.15, CY: 0.15}))
+    assert left.agents == THREE  # it is lost next
+    again = penalize(left, [CY], [CY, BOB], 8.0)
+    assert [each.agent for each in again.exits] == [BOB, CY]
+    assert compensations(again) == pytest.approx({ANN: 0.45, CY: 0.15})
+
+
+def test_who_is_gone_as_well_gets_nothing_of_a_penalty() -> None:
+    left = penalize(active(), [BOB], [BOB, CY], 7.0)
+    assert compensations(left) == pytest.approx({ANN: 0.3})
+    nobody = penalize(active(), [BOB, CY], [ANN, BOB, CY], 7.0)
+    assert [(each.penalty, each.compensation) for each in nobody.exits] == [(0.0, {}), (0.0, {})]
+
+
+def test_a_penalty_goes_by_the_shares() -> None:
+    shares = {ANN: 6.0, BOB: 5.0, CY: -2.0}
+    contract = msgspec.structs.replace(active().contract, shares=shares)
+    uneven = msgspec.structs.replace(active(), contract=contract)
+    assert compensations(penalize(uneven, [BOB], [BOB], 7.0)) == pytest.approx({ANN: 0.5, CY: 0.0})
+    assert penalize(uneven, [CY], [CY], 7.0).exits[0].penalty == 0.0
+    contract = msgspec.structs.replace(contract, shares={ANN: 0.0, BOB: 5.0, CY: 0.0})
+    alike = msgspec.structs.replace(active(), contract=contract)
+    assert compensations(penalize(alike, [BOB], [BOB], 7.0)) == pytest.approx({ANN: 0.25, CY: 0.25})
+
+
+def test_only_members_of_an_active_coalition_walk_away() -> None:
+    with pytest.raises(NotFound, match="dan is not a member of c1"):
+        penalize(active(), [DAN], [DAN], 8.0)
+    with pytest.raises(WrongPhase, match="to be left by ann it must be active"):
+        penalize(proposal(), [ANN], [ANN], 8.0)
 
 
 def test_where_all_shares_are_nothing_all_are_paid_alike() -> None:

@@ -337,6 +337,7 @@ def test_when_the_rest_cannot_go_on_another_coalition_is_formed(play: Any) -> No
         assert result(view).history.agents["bob"].left == 1
         (lost,) = await stage.log("coalition.member_lost")
         assert (lost.agent, lost.data["goes_on"]) == ("bob", False)
+        assert await stage.log("coalition.penalized") == []  # who is lost has not walked away
 
     play(act)
 
@@ -532,6 +533,14 @@ def test_who_will_not_do_its_part_has_walked_away(play: Any) -> None:
         assert (first.lost, first.status, last.agents) == (("bob",), "dissolved", ("ann", "cy"))
         assert result(view).history.agents["bob"].left == 1
         assert "bob" not in result(view).earned
+        (left,) = first.exits
+        assert left.penalty == pytest.approx(0.1 * 8.0)  # of its share of 16
+        assert result(view).penalties == {"bob": left.penalty}
+        assert result(view).compensation == {"ann": pytest.approx(left.penalty)}
+        (entry,) = await stage.log("coalition.penalized")
+        assert (entry.agent, entry.ref, entry.data["penalty"]) == ("bob", "r/deal/1", left.penalty)
+        (told,) = requests(stage.players["bob"], CoalitionChanged)
+        assert (told.payments, told.penalties) == ({}, {"bob": left.penalty})
 
     play(act)
 

@@ -142,6 +142,21 @@ def test_who_refuses_its_part_is_no_member_any_more() -> None:
     work, state = do(scene, active(ann="leader", bob="law", cy="law"))
     assert state.status == "done"
     assert (work.unwilling, work.coalition.agents) == (["bob"], ("ann", "cy"))
+    (left,) = work.coalition.exits
+    assert (left.agent, left.penalty, left.compensation) == ("bob", 0.2, {"ann": 0.1, "cy": 0.1})
+    assert "coalition.penalized" in scene.kinds
+
+
+def test_whoever_is_lost_while_another_walks_away_has_no_part_in_the_penalty() -> None:
+    scene = Scene("ann", "bob", "cy", bob=["refused"], cy=["lost"])
+    work, _ = do(scene, active(ann="leader", bob="law", cy="law"))
+    assert [(each.agent, each.compensation) for each in work.coalition.exits] == [("bob", {"ann": 0.2})]
+
+
+def test_a_cancelled_claim_is_no_walking_away() -> None:
+    scene = Scene("ann", "bob", "cy", bob=["cancelled"])
+    work, _ = do(scene, active(ann="leader", bob="law", cy="law"))
+    assert (work.coalition.lost, work.coalition.exits) == (("bob",), ())
 
 
 def test_the_rest_that_cannot_go_on_or_does_not_want_to_is_dissolved() -> None:

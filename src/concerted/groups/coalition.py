@@ -13,7 +13,7 @@ Source: the specification, CoalitionFormationManager, `establishCoalition`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import fsum
 from typing import Literal
@@ -32,9 +32,11 @@ __all__ = [
     "CoalitionStatus",
     "Consent",
     "Contract",
+    "Exit",
     "Governance",
     "VotingRule",
     "after_refusal",
+    "compensations",
     "complete",
     "consent_of",
     "dissolve",
@@ -42,12 +44,13 @@ __all__ = [
     "fail",
     "govern",
     "lose_member",
+    "penalize",
     "propose",
     "settle_payments",
     "vote",
 ]
 
-EXIT_PENALTY = 0.1  # of its share: what a member forfeits who leaves without being lost
+EXIT_PENALTY = 0.1  # of its share: what a member owes the others who leaves without being lost
 
 VotingRule = Literal["majority", "two_thirds", "unanimous", "shares", "leader"]
 CoalitionStatus = Literal["proposed", "refused", "active", "completed", "failed", "dissolved"]
@@ -79,10 +82,20 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     exit_penalty: float = EXIT_PENALTY
 
 
+class Exit(msgspec.Struct, frozen=True, kw_only=True):
+    """What a member owes who has walked away, and to whom; compensation: agent -> its part of the penalty."""
+
+    agent: AgentId
+    penalty: float
+    compensation: dict[AgentId, float]
+    at: Instant
+
+
 class Coalition(msgspec.Struct, frozen=True, kw_only=True):
     """One coalition, from its proposal to its end.
 
-    communication_channels: the channel that only members read.  lost: who was a member.  reason: why it ended.
+    communication_channels: the channel that only members read.  lost: who was a member.  exits: those of them who
+    have walked away.  reason: why it ended.
     """
 
     id: str
@@ -96,6 +109,7 @@ class Coalition(msgspec.Struct, frozen=True, kw_only=True):
     created_at: Instant
     communication_channels: tuple[str, ...] = ()
     lost: tuple[AgentId, ...] = ()
+    exits: tuple[Exit, ...] = ()
     refused_by: tuple[AgentId, ...] = ()
     ended_at: Instant | None = None
     reason: str = ""
@@ -310,8 +324,7 @@ def lose_member(
         WrongPhase: the coalition is not active.
     """
     _must_be(coalition, "active", f"lose {agent}")
-    if agent not in coalition.agents:
-        raise NotFound(f"{agent} is not a member of {coalition.id}: {', '.join(coalition.agents)} are")
+    _must_be_member(coalition, agent)
     left = tuple(each for each in coalition.agents if each != agent)
     lost = (*coalition.lost, agent)
     why = _why_not_go_on(left, rest, governance, constraints)
@@ -340,23 +353,49 @@ def lose_member(
     )
 
 
-def settle_payments(coalition: Coalition, earned: float, left: Iterable[AgentId] = ()) -> dict[AgentId, float]:
+def penalize(coalition: Coalition, left: Sequence[AgentId], gone: Sequence[AgentId], now: Instant) -> Coalition:
+    """Return the coalition with what members owe who walk away: the contract's part of their shares.
+
+    left: who walks away; they are still members, and are lost next.  gone: all who are lost at the same time.  The
+    others get the penalties in proportion to their shares, all alike if these are 0; where nobody stays nobody is
+    harmed, and nothing is owed.  A share below 0 counts as 0.
+
+    Raises:
+        NotFound: somebody is not a member.
+        WrongPhase: the coalition is not active.
+    """
+    _must_be(coalition, "active", f"be left by {', '.join(left)}")
+    for agent in left:
+        _must_be_member(coalition, agent)
+    shares = {agent: max(0.0, share) for agent, share in coalition.contract.shares.items()}
+    away = frozenset((*left, *gone))
+    staying = {agent: shares[agent] for agent in coalition.agents if agent not in away}
+    whole = fsum(staying.values())
+    exits = []
+    for agent in left:
+        penalty = coalition.contract.exit_penalty * shares[agent] if staying else 0.0
+        parts = {each: penalty * (share / whole if whole else 1.0 / len(staying)) for each, share in staying.items()}
+        exits.append(Exit(agent=agent, penalty=penalty, compensation=parts, at=now))
+    return msgspec.structs.replace(coalition, exits=(*coalition.exits, *exits))
+
+
+def compensations(coalition: Coalition) -> dict[AgentId, float]:
+    """Return what each member is owed by those who have walked away."""
+    owed: dict[AgentId, float] = {}
+    for each in coalition.exits:
+        for agent, amount in each.compensation.items():
+            owed[agent] = owed.get(agent, 0.0) + amount
+    return dict(sorted(owed.items()))
+
+
+def settle_payments(coalition: Coalition, earned: float) -> dict[AgentId, float]:
     """Return what each member is paid of what was earned, in proportion to the contract's shares.
 
-    left: members who walked away; they forfeit the contract's penalty, which the others get in proportion.
     If all shares are 0, all are paid alike.
     """
     shares = coalition.contract.shares
-    gone = frozenset(left)
     whole = fsum(shares.values())
-    part = {agent: share / whole if whole else 1.0 / len(shares) for agent, share in shares.items()}
-    paid = {
-        agent: earned * each * (1.0 - coalition.contract.exit_penalty * (agent in gone)) for agent, each in part.items()
-    }
-    forfeit, staying = earned - fsum(paid.values()), fsum(each for agent, each in part.items() if agent not in gone)
-    if forfeit and staying:
-        return {agent: pay if agent in gone else pay + forfeit * part[agent] / staying for agent, pay in paid.items()}
-    return paid
+    return {agent: earned * (share / whole if whole else 1.0 / len(shares)) for agent, share in shares.items()}
 
 
 def _why_not_go_on(
@@ -381,3 +420,8 @@ def _why_not_go_on(
 def _must_be(coalition: Coalition, status: CoalitionStatus, act: str) -> None:
     if coalition.status != status:
         raise WrongPhase(f"coalition {coalition.id} is {coalition.status}; to {act} it must be {status}")
+
+
+def _must_be_member(coalition: Coalition, agent: AgentId) -> None:
+    if agent not in coalition.agents:
+        raise NotFound(f"{agent} is not a member of {coalition.id}: {', '.join(coalition.agents)} are")

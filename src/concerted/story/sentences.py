@@ -162,6 +162,8 @@ def _group_words(kind: str, agent: str, ref: str, value: dict[str, Any]) -> str 
             return f"all agree to coalition {ref}; {agent} leads"
         case "coalition.member_lost":
             return f"coalition {ref} has lost {agent}; " + ("the rest go on" if value["goes_on"] else "it cannot go on")
+        case "coalition.penalized":
+            return f"{agent} has walked away from coalition {ref} and owes the others {value['penalty']:.3g}"
         case "coalition.ended":
             paid = [f"{member} {amount:.3g}" for member, amount in value["payments"].items()]
             reason = f": {value['reason']}" if value["reason"] else ""

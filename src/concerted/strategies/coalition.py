@@ -22,7 +22,7 @@ import msgspec
 
 from concerted.board.task import TaskState, result_of
 from concerted.errors import Invalid, TimedOut
-from concerted.groups.coalition import Coalition, complete, dissolve, fail, settle_payments
+from concerted.groups.coalition import Coalition, compensations, complete, dissolve, fail, settle_payments
 from concerted.groups.history import Ending, History, ending_of, recalled, remember
 from concerted.messages import CoalitionChanged
 from concerted.run import Fact, Run
@@ -175,10 +175,12 @@ class Forum:
         self.chronicle.ended(coalition, paid)
         remembered = msgspec.structs.asdict(ending_of(coalition))
         self.run.record("coalition.ended", ref=coalition.id, **remembered, reason=coalition.reason, payments=dict(paid))
-        here = [agent for agent in coalition.agents if agent in self.run.agents]
+        told = dict.fromkeys((*coalition.agents, *(each.agent for each in coalition.exits)))
+        here = [agent for agent in told if agent in self.run.agents]
         notice = CoalitionChanged(
-            coalition=coalition.id, status=coalition.status, reason=coalition.reason, payments=dict(paid)
-        )
+            coalition=coalition.id, status=coalition.status, reason=coalition.reason, payments=dict(paid),
+            penalties={each.agent: each.penalty for each in coalition.exits}, compensation=compensations(coalition),
+        )  # fmt: skip
         self.run.inform(here, notice)
 
     def close(self) -> None:

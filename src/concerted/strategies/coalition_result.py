@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from concerted.board.task import TaskState
-from concerted.groups.coalition import Coalition
+from concerted.groups.coalition import Coalition, compensations
 from concerted.groups.history import History
 from concerted.strategies.delegation import Delegation
 from concerted.strategies.outcome import participants_of, why_not
@@ -20,7 +20,8 @@ class CoalitionResult(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a run.
 
     coalitions: in the order in which they ended, those refused included.  payments: coalition -> agent -> what it
-    is paid.  earned: agent -> all it is paid.  history: what is known of everybody by the end, of
+    is paid.  earned: agent -> all it is paid.  penalties: agent -> all it owes for having walked away; compensation:
+    agent -> all that it is owed for that.  history: what is known of everybody by the end, of
     earlier runs too.
     """
 
@@ -29,7 +30,9 @@ class CoalitionResult(msgspec.Struct, frozen=True, kw_only=True):
     coalitions: tuple[Coalition, ...]
     payments: dict[str, dict[AgentId, float]]
     earned: dict[AgentId, float]
-    history: History
+    penalties: dict[AgentId, float] = {}
+    compensation: dict[AgentId, float] = {}
+    history: History = History()
 
 
 class Chronicle:
@@ -56,10 +59,7 @@ class Chronicle:
         results = () if book is None else book.task_results()
         tasks = {} if book is None else book.tasks
         missing = [one for one in results if one.status != "done" and tasks[one.id].mandatory]
-        earned: dict[AgentId, float] = {}
-        for paid in self._payments.values():
-            for agent, amount in paid.items():
-                earned[agent] = earned.get(agent, 0.0) + amount
+        exits = [each for coalition in self._coalitions for each in coalition.exits]
         return Outcome(
             success=bool(results) and not missing and not timed_out,
             result=CoalitionResult(
@@ -67,7 +67,9 @@ class Chronicle:
                 total_tasks=len(results),
                 coalitions=tuple(self._coalitions),
                 payments=self._payments,
-                earned=dict(sorted(earned.items())),
+                earned=_summed(self._payments.values()),
+                penalties=_summed({each.agent: each.penalty} for each in exits),
+                compensation=_summed(compensations(each) for each in self._coalitions),
                 history=history,
             ),
             reason=why_not(len(results), missing, timed_out),
@@ -82,3 +84,12 @@ class Chronicle:
         worked = [each for each in self._coalitions if each.status != "refused"]
         roles = {agent: role for each in worked for agent, role in each.governance.roles.items()}
         return participants_of(states, agents, roles)
+
+
+def _summed(amounts: Iterable[Mapping[AgentId, float]]) -> dict[AgentId, float]:
+    """Return agent -> the sum of all its amounts, by id."""
+    sums: dict[AgentId, float] = {}
+    for each in amounts:
+        for agent, amount in each.items():
+            sums[agent] = sums.get(agent, 0.0) + amount
+    return dict(sorted(sums.items()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ import msgspec
 from concerted.board.task import Claim, Complete, Release, Request, TaskState, decide, evolve
 from concerted.config.settings import Coalition as CoalitionSettings
 from concerted.groups.bargaining import ProfitSharing
-from concerted.groups.coalition import Coalition, dissolve, lose_member, vote
+from concerted.groups.coalition import Coalition, dissolve, lose_member, penalize, vote
 from concerted.messages import RequestVote
 from concerted.run import Run
 from concerted.strategies.coalition_forming import Formation
@@ -39,6 +39,7 @@ class Work:
         self.unwilling: list[AgentId] = []
         self._formation = formation
         self._began = run.now()
+        self._walked: list[AgentId] = []
         self._done: dict[TaskId, Any] = {}
 
     async def do(self, task: Task, results: Mapping[TaskId, Any]) -> TaskState:
@@ -57,6 +58,7 @@ class Work:
                 if whole.status == "done":
                     return whole
                 gone = self._gone([(self.coalition.governance.leader, whole)])
+            self._penalize(gone)
             for agent in gone:
                 await self._lose(task, agent)
                 if self.coalition.status != "active":
@@ -108,6 +110,8 @@ class Work:
                 self._done |= {} if task.id == self.coalition.task.id else {task.id: reply.value}
             else:
                 state = self._step(state, Release(reply.epoch, reply.status, reply.error or reply.status))
+                if reply.status == "refused":
+                    self._walked.append(agent)
                 if reply.status in ("refused", "lost", "cancelled"):
                     break
         return state
@@ -131,6 +135,19 @@ class Work:
         unwilling = [agent for agent, state in tried if agent is not None and not state.is_over]
         self.unwilling += [agent for agent in unwilling if agent in self.run.agents]
         return [agent for agent in self.coalition.agents if agent in unwilling or agent not in self.run.agents]
+
+    def _penalize(self, gone: Sequence[AgentId]) -> None:
+        """Write down what those of the gone owe who have refused their part and are still there."""
+        left = [agent for agent in gone if agent in self._walked and agent in self.run.agents]
+        if not left:
+            return
+        before = len(self.coalition.exits)
+        self.coalition = penalize(self.coalition, left, gone, self.run.now())
+        for each in self.coalition.exits[before:]:
+            self.run.record(
+                "coalition.penalized", agent=each.agent, ref=self.coalition.id, penalty=each.penalty,
+                compensation=each.compensation,
+            )  # fmt: skip
 
     def _told(self, agent: AgentId) -> Mapping[str, Any]:
         """Return what a member is told of its coalition with its part."""
