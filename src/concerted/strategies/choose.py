@@ -7,6 +7,9 @@
 | no tasks, so that somebody must find them | leader_follower |
 | one agent | leader_follower |
 | several agents and tasks | auction |
+
+The others are taken only when they are named: they need more than tasks and agents (a question, terms to
+bargain over, a space to search), or, as `hierarchical`, pay only for many agents.
 """
 
 from __future__ import annotations
