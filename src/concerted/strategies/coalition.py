@@ -27,6 +27,7 @@ from concerted.groups.history import Ending, History, ending_of, recalled, remem
 from concerted.messages import CoalitionChanged
 from concerted.run import Fact, Run
 from concerted.strategies.coalition_forming import Formation, Rules, rules_of
+from concerted.strategies.coalition_matching import match
 from concerted.strategies.coalition_result import Chronicle
 from concerted.strategies.coalition_work import Work
 from concerted.strategies.delegation import Delegation
@@ -95,20 +96,41 @@ class Forum:
         while book.unfinished:
             seen = self.errands.changes
             book.place({task.id: task.id for task in book.unplaced()})
-            held_up, ready = False, list(book.batches().values())
+            ready = [task for (task,) in book.batches().values()]
             if not ready and not book.at_work:
                 _give_up(book)
-            for (task,) in ready:
-                if self.meetings.hold_up(task.id):
-                    held_up = True
-                else:
-                    await self._see_to(book, task)
+            free = [task for task in ready if not self.meetings.hold_up(task.id)]
+            await self._see_to_all(book, free)
+            held_up = len(free) < len(ready)
             if book.at_work or held_up or not self.run.agents:
                 await self.errands.news(seen)
 
-    async def _see_to(self, book: Delegation, task: Task) -> None:
-        """Form a coalition for a task and put it to work; without one the task waits, or fails if nobody is busy."""
-        name, withdrawn = f"{task.id}/{self._formed + 1}", frozenset(self._unwilling.get(task.id, ()))
+    async def _see_to_all(self, book: Delegation, tasks: Sequence[Task]) -> None:
+        """Form a coalition for each of these tasks, first for those that have been matched.
+
+        Nobody gets those who are meant for another; if so there is none, whoever is left may join it at the end.
+        """
+        meant = await match(self.run, self.rules, self.history, self.staff, tasks, self._unwilling)
+        matched = [task for task in tasks if task.id in meant]
+        rest: list[tuple[Task, Sequence[AgentId]]] = [(task, ()) for task in tasks if task.id not in meant]
+        for place, task in enumerate(matched):
+            others = sorted({agent for one in matched[place + 1 :] for agent in meant[one.id]})
+            rooms = self.staff.free(others)
+            kept = [agent for agent in others if rooms.get(agent, 0) < 2]
+            formation = await self._see_to(book, task, kept, is_last=not kept)
+            if kept and task.id not in self.active:
+                rest.append((task, [agent for each in formation.refused for agent in each.refused_by]))
+        for task, declined in rest:
+            await self._see_to(book, task, declined)
+
+    async def _see_to(
+        self, book: Delegation, task: Task, without: Sequence[AgentId], *, is_last: bool = True
+    ) -> Formation:  # fmt: skip
+        """Form a coalition for a task and put it to work; return how that went.
+
+        Without one the task waits, or fails if nobody is busy and this was its last try.
+        """
+        name, withdrawn = f"{task.id}/{self._formed + 1}", frozenset((*self._unwilling.get(task.id, ()), *without))
         formation = Formation(self.run, self.rules, self.history, self.staff, name, withdrawn)
         busy, coalition = bool(book.at_work), None
         try:
@@ -126,8 +148,9 @@ class Forum:
                 self.staff.take(agent)
             done = book.begin(task.id, [task]).done
             self.errands.send(self._carry_out(book, coalition, done, formation))
-        elif not busy and self.run.agents:
+        elif is_last and not busy and self.run.agents:
             book.fail(task.id, why)
+        return formation
 
     async def _carry_out(
         self, book: Delegation, coalition: Coalition, results: Mapping[TaskId, Any], formation: Formation

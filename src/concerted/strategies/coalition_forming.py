@@ -5,7 +5,7 @@ agents --GET_STATUS--> applicants --eligible--> worths --ranked--> the best --ba
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import isfinite
 from typing import Any, Literal
@@ -50,7 +50,7 @@ from concerted.strategies.options import overlay
 from concerted.strategies.staff import Staff
 from concerted.values import AgentId, AgentStatus, Task
 
-__all__ = ["Formation", "Rules", "rules_of"]
+__all__ = ["Formation", "Rules", "ask_applicants", "rules_of"]
 
 MOST_ASKED = 10  # agents of whose coalitions somebody is asked the worth: 1,023 coalitions
 MOST_COMPUTED = 16  # agents whose coalitions are computed: 65,536
@@ -106,16 +106,15 @@ class Formation:
         self.applicants: dict[AgentId, Applicant] = {}
         self.agents: tuple[AgentId, ...] = ()
         self._worths: Skills | list[float] = []
-        self._silent: list[AgentId] = []
         self.terms = Terms(withdrawn=withdrawn)
 
     async def form(self, task: Task) -> Coalition | None:
         """Form the best coalition that is stable enough and that all its members agree to; None: there is none."""
         constraints = self._constraints(task)
-        self.applicants = await self._apply()
+        self.applicants, silent = await ask_applicants(self.run, self.rules, self.history, self.staff)
         found = eligible(self.applicants.values(), task, constraints, self._most())
         self.agents = found.agents
-        refused = {**found.refused, **dict.fromkeys(self._silent, "did not answer")}
+        refused = {**found.refused, **dict.fromkeys(silent, "did not answer")}
         if not found.agents:
             told = [f"{agent} {why}" for agent, why in sorted(refused.items())]
             self.why = f"nobody may join a coalition: {'; '.join(told[:5]) or 'there is nobody'}"
@@ -138,20 +137,17 @@ class Formation:
             self.why = f"coalition {', '.join(coalition.agents)}: {coalition.reason}"
         return None
 
-    # who may join
+    async def candidates(self, task: Task, applicants: Mapping[AgentId, Applicant]) -> list[ValuedCoalition]:
+        """Return the coalitions of applicants that could be formed, those that promise most first; nobody is asked."""
+        constraints = self._constraints(task)
+        self.applicants = dict(applicants)
+        self.agents = eligible(applicants.values(), task, constraints, self._most()).agents
+        if not self.agents:
+            return []
+        await self._value(task, constraints)
+        return [each for each in await self.ranked() if each.stability >= constraints.min_stability]
 
-    async def _apply(self) -> dict[AgentId, Applicant]:
-        """Ask everybody how they are; who does not answer does not apply."""
-        agents = sorted(self.run.agents)
-        replies = await self.run.gather(agents, GetStatus(), deadline=self.rules.answer_timeout)
-        applicants = {}
-        for reply in replies.ok:
-            status, profile = _read(reply, AgentStatus), self.run.agents.get(reply.agent)
-            if status is not None and profile is not None:
-                likely = self.history.reliability(reply.agent, profile.capabilities.get("reliability", PRIOR))
-                applicants[reply.agent] = Applicant(profile, self.staff.load(reply.agent), status.health, likely)
-        self._silent = [agent for agent in agents if agent not in applicants]
-        return applicants
+    # who may join
 
     def _constraints(self, task: Task) -> CoalitionConstraints:
         """Return what a coalition for a task must keep to: the task's own, the run's, the settings'."""
@@ -313,6 +309,21 @@ class Formation:
                 share = said.share if said.share is not None and isfinite(said.share) else None
                 answers.append(Answer(reply.agent, said.accepted, share))
         return answers
+
+
+async def ask_applicants(
+    run: Run, rules: Rules, history: History, staff: Staff
+) -> tuple[dict[AgentId, Applicant], list[AgentId]]:  # fmt: skip
+    """Ask everybody how they are; return who applies, and who does not because it has not answered."""
+    agents = sorted(run.agents)
+    replies = await run.gather(agents, GetStatus(), deadline=rules.answer_timeout)
+    applicants = {}
+    for reply in replies.ok:
+        status, profile = _read(reply, AgentStatus), run.agents.get(reply.agent)
+        if status is not None and profile is not None:
+            likely = history.reliability(reply.agent, profile.capabilities.get("reliability", PRIOR))
+            applicants[reply.agent] = Applicant(profile, staff.load(reply.agent), status.health, likely)
+    return applicants, [agent for agent in agents if agent not in applicants]
 
 
 def _said_yes(reply: Reply) -> bool | None:
