@@ -127,9 +127,14 @@ def test_a_plan_needs_a_name_agents_and_work(text: str, problems: list[str]) -> 
     assert caught.value.facts["problems"] == problems
 
 
-def test_a_leader_may_find_the_tasks_in_the_data() -> None:
+@pytest.mark.parametrize("strategy", ["leader_follower", "hierarchical"])
+def test_a_leader_may_find_the_tasks_in_the_data(strategy: str) -> None:
     text = "plan: p\nagents: [{id: a, run: a}]\nobjective: {data: {below: 10}}\nstrategy: "
-    assert not load_plan(text + "leader_follower", "f", strategies=STRATEGIES).objective.tasks
+    assert not load_plan(text + strategy, "f", strategies=(*STRATEGIES, "hierarchical")).objective.tasks
+
+
+def test_without_data_or_a_leader_there_is_nothing_to_find_tasks_in() -> None:
+    text = "plan: p\nagents: [{id: a, run: a}]\nobjective: {data: {below: 10}}\nstrategy: "
     with pytest.raises(Invalid, match="there is nothing to do"):
         load_plan(text + "auction", "f", strategies=STRATEGIES)
     with pytest.raises(Invalid, match="there is nothing to do"):
