@@ -27,6 +27,12 @@ def finished(concerted: Callable[..., Any], tmp_path: Path) -> Callable[..., Any
     return concerted
 
 
+def test_a_command_that_is_not_there_is_told_once_where_to_look(concerted: Callable[..., Any]) -> None:
+    unknown = concerted("frob")
+    assert (unknown.code, unknown.err) == (2, "error: there is no command 'frob'; `concerted --help` lists them\n")
+    assert concerted("why").err.endswith("; see `concerted why --help`\n")
+
+
 def test_what_a_finished_run_leaves_can_be_looked_at_by_everybody(finished: Callable[..., Any]) -> None:
     status = finished("status", "--all", "--json").json()
     assert status["owner"] is None

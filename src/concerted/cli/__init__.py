@@ -120,4 +120,5 @@ def _main(given: list[str]) -> int:
 
 def _usage(error: click.UsageError) -> str:
     path = error.ctx.command_path if error.ctx else "concerted"
-    return f"{error.format_message().rstrip('.')}; see `{path} --help`"
+    message, where = error.format_message().rstrip("."), f"`{path} --help`"
+    return message if where in message else f"{message}; see {where}"
