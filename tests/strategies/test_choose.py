@@ -59,5 +59,6 @@ def test_auto_picks_by_the_rule_in_its_table(play: Any, task: Any, agents: int, 
         assert view.success == (tasks > 0)
         progressed = (await stage.log("run.progressed"))[0]
         assert progressed.data["strategy"] == chosen
+        assert any(f"its strategy is {chosen}" in line for line in await stage.why(view.id))
 
     play(act)

@@ -31,6 +31,8 @@ def sentence(entry: Entry, value: dict[str, Any]) -> str | None:
             return f"run asked for: strategy {value['strategy']}, {len(value.get('agents') or ())} agents"
         case "run.started":
             return f"it got a slot on node {value['node']}"
+        case "run.progressed" if "strategy" in value:
+            return f"its strategy is {value['strategy']}"
         case "run.resumed":
             return f"taken over by node {value['node']} under epoch {value['epoch']}"
         case "command.sent":
