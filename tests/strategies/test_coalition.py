@@ -7,6 +7,8 @@ import msgspec
 import pytest
 
 from concerted.agent import Agent, Refused
+from concerted.engine.commands import serve
+from concerted.engine.permissions import LOCAL
 from concerted.groups.history import History, Record
 from concerted.messages import (
     AgreeToContract,
@@ -17,6 +19,7 @@ from concerted.messages import (
     ValueCoalitions,
     decode_request,
 )
+from concerted.ports.mail import FetchMessages, SendMessage
 from concerted.run import Fact
 from concerted.strategies.coalition import past_history
 from concerted.strategies.coalition_result import CoalitionResult
@@ -568,5 +571,25 @@ def test_tasks_of_coalitions_meet(play: Any) -> None:
         assert view.success, view.tasks
         at = {one.id: (one.started_at, one.ended_at) for one in view.tasks}
         assert at["b"][0] >= max(at["a"][1], at["c"][1])
+
+    play(act)
+
+
+def test_members_write_to_each_other_under_their_channel(play: Any) -> None:
+    async def act(stage: Any) -> None:
+        async def do(task: Task, work: Any) -> str:
+            its = task.payload["coalition"]
+            if its["role"] != "leader":
+                others = tuple(agent for agent in its["members"] if agent != "bob")
+                message = SendMessage(to=others, type=its["channel"], content="clause 3 is void", agent=AgentId("bob"))
+                await serve(stage.coordinator, message, LOCAL)
+            return "done"
+
+        await firm(stage, do=do)
+        view = await stage.run("coalition", [contract()])
+        await stage.crash()
+        (heard,) = await serve(stage.coordinator, FetchMessages(agent=AgentId("ann")), LOCAL)
+        assert (heard.sender, heard.content) == ("bob", "clause 3 is void")
+        assert (heard.type,) == result(view).coalitions[0].communication_channels
 
     play(act)

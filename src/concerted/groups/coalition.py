@@ -94,8 +94,8 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True):
 class Coalition(msgspec.Struct, frozen=True, kw_only=True):
     """One coalition, from its proposal to its end.
 
-    communication_channels: the channel that only members read.  lost: who was a member.  exits: those of them who
-    have walked away.  reason: why it ended.
+    communication_channels: the type of the messages that members write to each other.  lost: who was a member.
+    exits: those of them who have walked away.  reason: why it ended.
     """
 
     id: str
