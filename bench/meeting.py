@@ -126,8 +126,9 @@ def ourselves(sqlite: Contestant, postgres: Contestant) -> None:
         ("a waiter on another node woken, PostgreSQL", postgres, "woken"),
     ):
         print(f"| {name} | {' | '.join(cells(who, what))} |")
-    print("\nArrivals at a sync point, ten at once, until it is complete\n")
-    print("| participants | CPU per arrival | lowest to highest | 10 = 1 |\n|---:|---:|---:|---:|")
+    print("\nArrivals at a sync point, ten at once; and, of the one that completes it, the share of each who is told\n")
+    heads = ["participants", "CPU per arrival", "lowest to highest", "10 = 1", "CPU to tell one"]
+    print(f"| {' | '.join(heads)} |\n|{'---:|' * len(heads)}")
     base = sqlite.median(f"scale {SIZES[0]}", "cpu_s")
     for size in SIZES:
         found = [line["cpu_s"] for line in sqlite.lines.get(f"scale {size}", ())]
@@ -136,7 +137,8 @@ def ourselves(sqlite: Contestant, postgres: Contestant) -> None:
             continue
         middle = statistics.median(found)
         spread = f"{in_words(min(found))} to {in_words(max(found))}"
-        print(f"| {size:,} | {in_words(middle)} | {spread} | {middle / base:.3g} |")
+        told = in_words(sqlite.median(f"scale {size}", "told_s") or 0.0)
+        print(f"| {size:,} | {in_words(middle)} | {spread} | {middle / base:.3g} | {told} |")
 
 
 def cells(who: Contestant, what: str) -> list[str]:

@@ -107,24 +107,28 @@ async def main(url: str, wanted: Sequence[str]) -> None:
 
 
 async def scale(url: str, participants: int) -> None:
-    """Measure what an arrival costs at sync points of this size, GROUP at once, until the points are complete."""
+    """Measure what an arrival costs at sync points of this size, GROUP at once, and what it costs to complete one."""
     count = max(1, ARRIVALS // participants)
     names = [f"agent-{number}" for number in range(participants)]
-    own = wall = 0.0
+    own = wall = completing = 0.0
     patient = Coordination(inbox=Inbox(acknowledge_within=3600.0))  # nobody acknowledges here: no second delivery
     async with open_coordinator(url, coordination=patient) as session:
         for point in range(count):
             handle = session.sync_point(f"scale-{participants}-{point}")
-            await handle.create(names, agent="bench")
+            await handle.create([*names, "last"], agent="bench")
             gc.collect()
             began, used = time.perf_counter(), time.process_time()
             for first in range(0, participants, GROUP):
                 await asyncio.gather(*(handle.arrive(name, timeout_s=0) for name in names[first : first + GROUP]))
             own += time.process_time() - used
             wall += time.perf_counter() - began
-            assert (await handle.get()).status == "completed", "not all have arrived"
+            used = time.process_time()
+            done = await handle.arrive("last", timeout_s=0)
+            completing += time.process_time() - used
+            assert done.status == "completed", "not all have arrived"
     arrivals = count * participants
-    report(f"scale {participants}", own / arrivals, wall / arrivals, own / arrivals, arrivals=arrivals)
+    told = completing / (count * (participants + 1))
+    report(f"scale {participants}", own / arrivals, wall / arrivals, own / arrivals, told_s=told)
 
 
 async def woken(url: str) -> None:
