@@ -1,13 +1,16 @@
 """Which agents are meant for which of several tasks."""
 
+import asyncio
 from itertools import product
 from typing import Any
 
 import msgspec
 import pytest
 
+from concerted.agent import Agent
+from concerted.groups.overlapping import Work
 from concerted.messages import AgreeToContract, GetStatus, decode_request
-from concerted.strategies.coalition_matching import Listed, computed_matching
+from concerted.strategies.coalition_matching import Listed, computed_matching, computed_split
 from concerted.strategies.coalition_result import CoalitionResult
 from concerted.values import AgentId, Task, TaskId
 
@@ -101,7 +104,6 @@ def test_one_task_alone_is_not_matched(play: Any) -> None:
 
 
 def test_if_those_meant_for_a_task_refuse_it_gets_who_is_left(play: Any) -> None:
-    from concerted.agent import Agent
 
     async def act(stage: Any) -> None:
         await firm(stage)
@@ -135,7 +137,6 @@ def test_who_has_room_for_two_is_kept_for_nobody(play: Any) -> None:
 
 
 def test_where_agents_are_asked_for_worths_nothing_is_matched(play: Any) -> None:
-    from concerted.agent import Agent
     from concerted.messages import ValueCoalitions
 
     async def act(stage: Any) -> None:
@@ -154,5 +155,106 @@ def test_where_agents_are_asked_for_worths_nothing_is_matched(play: Any) -> None
         view = await stage.run("coalition", tasks, values="agents")
         assert view.success, view.tasks
         assert ann.types().count("VALUE_COALITIONS") == ann.types().count("GET_STATUS") == 2
+
+    play(act)
+
+
+# Agents in part
+
+
+def builders(*names: str, **fields: Any) -> list[Task]:
+    return [
+        Task(id=TaskId(name), required_capabilities={"hours": 0.9}, **{"max_budget": 30.0, **fields}) for name in names
+    ]
+
+
+async def gang(stage: Any, do: Any = None) -> None:
+    for name in ("ann", "bob", "cy"):
+        await stage.agent(name, do, capabilities={"hours": 0.6}, cost=1.0)
+
+
+def test_a_split_gives_each_task_what_it_needs() -> None:
+    work = {TaskId(name): Work({"hours": 0.9}, 30.0) for name in ("roof", "wall")}
+    levels = {agent: {"hours": 0.6} for agent in (ANN, BOB, CY)}
+    parts = computed_split(levels, work, {})
+    for given in parts.values():
+        assert 0.9 <= sum(0.6 * part for part in given.values()) <= 0.9 + 1e-5
+        assert all(part <= 1.0 for part in given.values())
+    for agent in levels:
+        assert sum(given.get(agent, 0.0) for given in parts.values()) <= 1.0 + 1e-5
+    assert len(computed_split(levels, work, {ANN: 0.5})) == 1
+
+
+def test_agents_in_part_do_at_once_what_they_could_not_as_a_whole(play: Any) -> None:
+    async def act(stage: Any, overlapping: bool) -> None:
+        told: dict[str, Any] = {}
+
+        async def do(task: Task, work: Any) -> str:
+            told[task.id] = task.payload["coalition"]
+            await asyncio.sleep(1.0)
+            return "done"
+
+        await gang(stage, do)
+        view = await stage.run("coalition", builders("roof", "wall"), overlapping=overlapping)
+        assert view.success, view.tasks
+        first, second = msgspec.convert(view.result, CoalitionResult).coalitions
+        assert (second.created_at < first.ended_at) is overlapping
+        if not overlapping:
+            assert (first.parts, "part" in told["roof"]) == ({}, False)
+            return
+        for one in (first, second):
+            assert sorted(one.parts) == list(one.agents)
+            assert sum(0.6 * part for part in one.parts.values()) == pytest.approx(0.9, abs=1e-5)
+            assert one.value.total == pytest.approx(30.0 - sum(one.parts.values()))
+            assert told[one.task.id]["part"] == one.parts[one.governance.leader]
+        asked = [decode_request(one.type, bytes(one.payload)) for one in stage.players["bob"].heard]
+        offered = {one.coalition: one.parts for one in asked if isinstance(one, AgreeToContract)}
+        assert all(offered[one.id] == one.parts for one in (first, second) if "bob" in one.agents)
+
+    async def in_part(stage: Any) -> None:
+        await act(stage, True)
+
+    async def whole(stage: Any) -> None:
+        await act(stage, False)
+
+    play(in_part)
+    play(whole)
+
+
+def test_what_there_is_no_capacity_for_waits_until_some_is_free(play: Any) -> None:
+    async def act(stage: Any) -> None:
+        await gang(stage)
+        view = await stage.run("coalition", builders("a", "b", "c"), overlapping=True)
+        assert view.success, view.tasks
+        *first, last = msgspec.convert(view.result, CoalitionResult).coalitions
+        assert last.created_at >= min(one.ended_at for one in first)
+        assert all(one.parts for one in (*first, last))
+
+    play(act)
+
+
+def test_a_task_that_agents_will_not_do_in_part_gets_agents_as_a_whole(play: Any) -> None:
+    async def act(stage: Any) -> None:
+        for name in ("ann", "bob", "cy"):
+            agent = Agent(name, capabilities={"hours": 0.6}, cost=1.0)
+
+            @agent.task()
+            async def do(task: Task) -> str:
+                await asyncio.sleep(1.0)
+                return "done"
+
+            @agent.on(AgreeToContract)
+            def agree(request: AgreeToContract) -> dict[str, bool]:
+                return {"agreed": not request.parts}
+
+            await stage.enter(agent)
+        nothing = Task(id=TaskId("tea"), max_budget=5.0)
+        view = await stage.run("coalition", [*builders("roof"), nothing], overlapping=True)
+        assert view.success, view.tasks
+        refused, *done = msgspec.convert(view.result, CoalitionResult).coalitions
+        assert (refused.task.id, refused.status, bool(refused.parts)) == ("roof", "refused", True)
+        assert sorted((one.task.id, one.status, len(one.parts)) for one in done if one.status != "refused") == [
+            ("roof", "completed", 0), ("tea", "completed", 0),
+        ]  # fmt: skip
 
     play(act)

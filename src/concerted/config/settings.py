@@ -340,6 +340,9 @@ class Coalition(msgspec.Struct, frozen=True, kw_only=True):
     coalition_attempts: Annotated[
         int, _key("coalitions", "How many coalitions may try a task, one after the other", ge=1)
     ] = 3
+    overlapping: Annotated[
+        bool, _key("", "Agents split their capacity over several coalitions, by what each task requires")
+    ] = False
     mode: Annotated[
         Formula, _key("", "Risk, stability and utility as can be relied on, or by the specification's formulas")
     ] = "sound"

@@ -95,7 +95,8 @@ class Coalition(msgspec.Struct, frozen=True, kw_only=True):
     """One coalition, from its proposal to its end.
 
     communication_channels: the type of the messages that members write to each other.  lost: who was a member.
-    exits: those of them who have walked away.  reason: why it ended.
+    exits: those of them who have walked away.  parts: where coalitions overlap, the part of its capacity that each
+    has agreed to give.  reason: why it ended.
     """
 
     id: str
@@ -110,6 +111,7 @@ class Coalition(msgspec.Struct, frozen=True, kw_only=True):
     communication_channels: tuple[str, ...] = ()
     lost: tuple[AgentId, ...] = ()
     exits: tuple[Exit, ...] = ()
+    parts: dict[AgentId, float] = {}
     refused_by: tuple[AgentId, ...] = ()
     ended_at: Instant | None = None
     reason: str = ""

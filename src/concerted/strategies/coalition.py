@@ -27,7 +27,7 @@ from concerted.groups.history import Ending, History, ending_of, recalled, remem
 from concerted.messages import CoalitionChanged
 from concerted.run import Fact, Run
 from concerted.strategies.coalition_forming import Formation, Rules, rules_of
-from concerted.strategies.coalition_matching import match
+from concerted.strategies.coalition_matching import match, split
 from concerted.strategies.coalition_result import Chronicle
 from concerted.strategies.coalition_work import Work
 from concerted.strategies.delegation import Delegation
@@ -75,6 +75,7 @@ class Forum:
         self.meetings = Meetings(run, self._met)
         self._unwilling: dict[TaskId, list[AgentId]] = {}
         self._formed = 0
+        self._whole: set[TaskId] = set()  # not done by agents in part
 
     async def recall(self) -> None:
         """Begin with how the coalitions of earlier runs have ended, as the log says, or with the option `history`."""
@@ -110,6 +111,10 @@ class Forum:
 
         Nobody gets those who are meant for another; if so there is none, whoever is left may join it at the end.
         """
+        if self.rules.overlapping and self.rules.values == "capabilities":
+            for task in await self._see_to_in_part(book, tasks):
+                await self._see_to(book, task, sorted({agent for one in self.active.values() for agent in one.agents}))
+            return
         meant = await match(self.run, self.rules, self.history, self.staff, tasks, self._unwilling)
         matched = [task for task in tasks if task.id in meant]
         rest: list[tuple[Task, Sequence[AgentId]]] = [(task, ()) for task in tasks if task.id not in meant]
@@ -123,8 +128,21 @@ class Forum:
         for task, declined in rest:
             await self._see_to(book, task, declined)
 
+    async def _see_to_in_part(self, book: Delegation, tasks: Sequence[Task]) -> list[Task]:
+        """Form coalitions of agents who give each a part of their capacity; return the tasks for which there are none.
+
+        If those who should do a task so do not agree, it is for agents who are free as a whole.
+        """
+        parts = await split(self.run, [task for task in tasks if task.id not in self._whole], self.active.values())
+        for task in [task for task in tasks if task.id in parts]:
+            await self._see_to(book, task, (), is_last=False, parts=parts[task.id])
+            if task.id not in self.active:
+                self._whole.add(task.id)
+        return [task for task in tasks if task.id not in parts or task.id in self._whole]
+
     async def _see_to(
-        self, book: Delegation, task: Task, without: Sequence[AgentId], *, is_last: bool = True
+        self, book: Delegation, task: Task, without: Sequence[AgentId], *, is_last: bool = True,
+        parts: Mapping[AgentId, float] | None = None,
     ) -> Formation:  # fmt: skip
         """Form a coalition for a task and put it to work; return how that went.
 
@@ -132,6 +150,7 @@ class Forum:
         """
         name, withdrawn = f"{task.id}/{self._formed + 1}", frozenset((*self._unwilling.get(task.id, ()), *without))
         formation = Formation(self.run, self.rules, self.history, self.staff, name, withdrawn)
+        formation.parts = parts or {}
         busy, coalition = bool(book.at_work), None
         try:
             async with asyncio.timeout(self.rules.formation_timeout):

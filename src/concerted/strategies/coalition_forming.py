@@ -84,7 +84,10 @@ def rules_of(run: Run) -> Rules:
 
 
 class Formation:
-    """One formation.  proposed: how many coalitions; refused: those not agreed to; why: why there is none."""
+    """One formation.  proposed: how many coalitions; refused: those not agreed to; why: why there is none.
+
+    parts: agent -> the part of its capacity that it is to give; where there are any nobody else may join.
+    """
 
     def __init__(
         self,
@@ -103,6 +106,7 @@ class Formation:
         self.why = ""
         self.proposed = 0
         self.refused: list[Coalition] = []
+        self.parts: Mapping[AgentId, float] = {}
         self.applicants: dict[AgentId, Applicant] = {}
         self.agents: tuple[AgentId, ...] = ()
         self._worths: Skills | list[float] = []
@@ -111,7 +115,8 @@ class Formation:
     async def form(self, task: Task) -> Coalition | None:
         """Form the best coalition that is stable enough and that all its members agree to; None: there is none."""
         constraints = self._constraints(task)
-        self.applicants, silent = await ask_applicants(self.run, self.rules, self.history, self.staff)
+        everybody, silent = await ask_applicants(self.run, self.rules, self.history, self.staff)
+        self.applicants = _in_part(everybody, task, self.parts) if self.parts else everybody
         found = eligible(self.applicants.values(), task, constraints, self._most())
         self.agents = found.agents
         refused = {**found.refused, **dict.fromkeys(silent, "did not answer")}
@@ -221,6 +226,8 @@ class Formation:
         sharing = await self._share(name, task, chosen)
         governance = self.govern(task, chosen.agents, sharing)
         coalition = propose(name, chosen, task, sharing, governance, self.run.now())
+        parts = {agent: self.parts[agent] for agent in coalition.agents if agent in self.parts}
+        coalition = msgspec.structs.replace(coalition, parts=parts)
         self.run.record(
             "coalition.proposed", agent=governance.leader, ref=name, agents=coalition.agents, shares=sharing.shares,
             stability=chosen.stability, note=sharing.note,
@@ -228,7 +235,7 @@ class Formation:
         request = AgreeToContract(
             coalition=name, task=task, members=coalition.agents, shares=sharing.shares, roles=governance.roles,
             leader=governance.leader, channel=coalition.communication_channels[0],
-            valid_until=coalition.contract.valid_until, exit_penalty=coalition.contract.exit_penalty,
+            valid_until=coalition.contract.valid_until, exit_penalty=coalition.contract.exit_penalty, parts=parts,
         )  # fmt: skip
         replies = await self.run.gather(coalition.agents, request, deadline=self.rules.answer_timeout)
         said = {reply.agent: _said_yes(reply) for reply in replies}
@@ -324,6 +331,23 @@ async def ask_applicants(
             likely = history.reliability(reply.agent, profile.capabilities.get("reliability", PRIOR))
             applicants[reply.agent] = Applicant(profile, staff.load(reply.agent), status.health, likely)
     return applicants, [agent for agent in agents if agent not in applicants]
+
+
+def _in_part(
+    applicants: Mapping[AgentId, Applicant], task: Task, parts: Mapping[AgentId, float]
+) -> dict[AgentId, Applicant]:  # fmt: skip
+    """Return those who give a part of themselves, as that part: of what the task requires, and of what they cost."""
+    found = {}
+    for agent, part in sorted(parts.items()):
+        if agent in applicants:
+            profile = applicants[agent].profile
+            levels = {
+                name: level * part if name in task.required_capabilities else level
+                for name, level in profile.capabilities.items()
+            }
+            scaled = msgspec.structs.replace(profile, capabilities=levels, cost=profile.cost * part)
+            found[agent] = replace(applicants[agent], profile=scaled, load=0.0)
+    return found
 
 
 def _said_yes(reply: Reply) -> bool | None:

@@ -159,6 +159,7 @@ class Work:
             "role": coalition.governance.roles[agent],
             "share": coalition.contract.shares[agent],
             "channel": coalition.communication_channels[0],
+            **({"part": coalition.parts[agent]} if coalition.parts else {}),
         }
 
     async def _lose(self, task: Task, agent: AgentId) -> None:
