@@ -258,3 +258,20 @@ def test_a_task_that_agents_will_not_do_in_part_gets_agents_as_a_whole(play: Any
         ]  # fmt: skip
 
     play(act)
+
+
+@pytest.mark.parametrize("overlapping", [False, True])
+def test_after_a_crash_each_task_is_still_done_by_those_meant_for_it(play: Any, overlapping: bool) -> None:
+    async def act(stage: Any) -> None:
+        await firm(stage)
+        await stage.submit("coalition", [PAPER, DEAL], overlapping=overlapping)
+        await asyncio.sleep(0.5)  # both are at work
+        assert len(await stage.log("coalition.formed")) == 2
+        await stage.crash()
+        view = await stage.end()
+        assert view.success, view.tasks
+        assert len(await stage.log("coalition.formed")) == 2
+        found = msgspec.convert(view.result, CoalitionResult)
+        assert sorted(one.task.id for one in found.coalitions if one.status == "completed") == ["deal", "paper"]
+
+    play(act)

@@ -153,6 +153,15 @@ def test_whoever_is_lost_while_another_walks_away_has_no_part_in_the_penalty() -
     assert [(each.agent, each.compensation) for each in work.coalition.exits] == [("bob", {"ann": 0.2})]
 
 
+def test_all_who_walk_away_at_once_have_left_and_owe() -> None:
+    scene = Scene("ann", "bob", "cy", bob=["refused"], cy=["refused"])
+    work, _ = do(scene, active(ann="leader", bob="law", cy="law"), Formed(feasible=False))
+    assert (work.coalition.status, work.coalition.agents, work.coalition.lost) == ("dissolved", ("ann",), ("bob", "cy"))
+    assert [(each.agent, each.compensation) for each in work.coalition.exits] == [
+        ("bob", {"ann": 0.2}), ("cy", {"ann": 0.2}),
+    ]  # fmt: skip
+
+
 def test_a_cancelled_claim_is_no_walking_away() -> None:
     scene = Scene("ann", "bob", "cy", bob=["cancelled"])
     work, _ = do(scene, active(ann="leader", bob="law", cy="law"))

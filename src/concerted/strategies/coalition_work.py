@@ -62,6 +62,7 @@ class Work:
             for agent in gone:
                 await self._lose(task, agent)
                 if self.coalition.status != "active":
+                    self._leave(gone)
                     break
             if not gone or self.coalition.status != "active":
                 return self.states.get(task.id, TaskState(task, "ready"))
@@ -135,6 +136,13 @@ class Work:
         unwilling = [agent for agent, state in tried if agent is not None and not state.is_over]
         self.unwilling += [agent for agent in unwilling if agent in self.run.agents]
         return [agent for agent in self.coalition.agents if agent in unwilling or agent not in self.run.agents]
+
+    def _leave(self, gone: Sequence[AgentId]) -> None:
+        """Take the others of the gone out of a coalition that is over, so that it is remembered who has left it."""
+        ended = self.coalition
+        others = tuple(agent for agent in gone if agent in ended.agents)
+        staying = tuple(agent for agent in ended.agents if agent not in others)
+        self.coalition = msgspec.structs.replace(ended, agents=staying, lost=(*ended.lost, *others))
 
     def _penalize(self, gone: Sequence[AgentId]) -> None:
         """Write down what those of the gone owe who have refused their part and are still there."""
