@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from concerted.errors import ConcertedError, Overloaded, Unreachable
+from concerted.errors import ConcertedError, LeaseLost, Overloaded, Unreachable
 from concerted.launch import Session, open_coordinator
 from concerted.ports.holding import AcquireLease, ReleaseLease, RenewLease
 from concerted.values import AgentId
@@ -125,7 +125,10 @@ class Worker:
         )  # fmt: skip
         loop = asyncio.get_running_loop()
         while True:
-            granted = await self._session.leases.acquire(ask, timeout_s=60.0)
+            try:
+                granted = await self._session.leases.acquire(ask, timeout_s=60.0)
+            except LeaseLost:  # on a machine that is too busy to confirm it in time
+                continue
             if granted.status == "released":  # in an earlier life, which was not told so
                 return [name, granted.token]
             if not granted.granted:  # it was offered to, or held by, a life that had ended
