@@ -16,6 +16,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
 import argparse
 import gzip
 import json
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from beside import tsplib
 
 from concerted.allocation.assignment import UNASSIGNED
 from concerted.allocation.bids import Bid, Terms
@@ -33,13 +35,17 @@ from concerted.allocation.generalised import assign_generalised
 from concerted.allocation.market import clear
 from concerted.allocation.one_to_one import match
 from concerted.allocation.packing import pack
+from concerted.groups.bargaining import rubinstein
 from concerted.groups.shapley import shapley
 from concerted.groups.stability import nucleolus
 from concerted.groups.structures import best_structure
+from concerted.swarm.pheromones import Colony
+from concerted.swarm.tours import Map
 from concerted.values import AgentId, Task, TaskId
 
 STEPS = {"gap-min": 8_000_000, "cats-wdp-max": 25_000_000}
 SOLVER_S = {"gap-min": 0.0, "cats-wdp-max": 4.0}
+TRIP_S = 3.0
 KNOWN = ("optimum", "best_known", "best_seen")  # the first that a case has
 
 Case = dict[str, Any]
@@ -96,7 +102,10 @@ def _published() -> Path:
 
 def _run(case: Case, folder: Path, wants: argparse.Namespace) -> Line:
     kind, file = case["kind"], case.get("file") or case.get("name", "")
-    known = next((case[name] for name in KNOWN if case.get(name) is not None), case.get("payment", case.get("answers")))
+    known = next(
+        (case[name] for name in KNOWN if case.get(name) is not None),
+        case.get("payment", case.get("first_mover_share", case.get("answers"))),
+    )
     steps, solver_s = wants.steps or STEPS.get(kind, 1), SOLVER_S.get(kind, 0.0)
     effort = Effort(steps, solver_s=solver_s if wants.solver is None else wants.solver)
     reader = READERS.get(kind)
@@ -199,6 +208,25 @@ def _game(case: Case, _folder: Path, _effort: Effort) -> Callable[[], Found] | N
     return lambda: ({name: _shares(methods[name]()) for name in asked}, "optimal", None)
 
 
+def _round_trip(case: Case, folder: Path, _effort: Effort) -> Callable[[], Found]:
+    """Shortest round trip, as TSPLIB writes it, by ants for TRIP_S of CPU; they prove nothing."""
+    where = Map(tsplib.read(folder / case["file"]))
+
+    def search() -> Found:
+        began, colony = time.process_time(), Colony(where, 0)
+        while colony.length > case["optimum"] and time.process_time() - began < TRIP_S:
+            colony.run(1)
+        return where.length(colony.order), "feasible", None
+
+    return search
+
+
+def _bargain(case: Case, _folder: Path, _effort: Effort) -> Callable[[], Found]:
+    """Return what the first of two gets who make offers in turn, by their discounts."""
+    discounts = [float(text) for text in re.findall(r"=(\d*\.\d+)", case["name"])] * 2
+    return lambda: (round(rubinstein(1.0, discounts[:2])[0], 6), "optimal", None)
+
+
 READERS: dict[str, Callable[[Case, Path, Effort], Callable[[], Found] | None]] = {
     "assignment": _assignment,
     "gap-min": _generalised,
@@ -206,6 +234,8 @@ READERS: dict[str, Callable[[Case, Path, Effort], Callable[[], Found] | None]] =
     "auction": _auction,
     "coalition-structure-max": _structure,
     "tu-game": _game,
+    "tsp": _round_trip,
+    "bargaining": _bargain,
 }
 
 
