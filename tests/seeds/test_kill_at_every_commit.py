@@ -271,7 +271,7 @@ CASES += [
     Case("swarm", "completed", 6, 34, objective=HOUSE),
     Case("leader_follower", "completed", 15, 63, objective=HOUSE),
     Case("hierarchical", "completed", 21, 91, objective=HOUSE, options={"clusters": 2}, more=1),
-    Case("coalition", "completed", 15, 53, objective=FIRM),
+    Case("coalition", "completed", 16, 55, objective=FIRM),
 ]
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.strategy)
 
