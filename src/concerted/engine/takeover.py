@@ -17,10 +17,9 @@ import msgspec
 
 from concerted.engine.active import Active
 from concerted.engine.performer import child_ended
-from concerted.engine.views import ReadStore
 from concerted.errors import ConcertedError, Diverged, NotAllowed, NotFound
 from concerted.kinds import run_stream
-from concerted.ports.store import AgentRecord, Entry, Row, RunRecord, Write
+from concerted.ports.store import AgentRecord, Entry, ReadStore, Row, RunRecord, Write
 from concerted.runs.instance import Charter, Coordinate, Input, Instance
 from concerted.values import AgentId, RunId, encode
 

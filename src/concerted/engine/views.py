@@ -6,7 +6,7 @@ Without a coordinator (`of=None`) the same views come from the file alone, when 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -14,7 +14,7 @@ from concerted.errors import Invalid, NotFound
 from concerted.kinds import agent_stream, run_stream
 from concerted.machine import Look
 from concerted.ports.commands import AgentView, Events, EventView, RunView, StatusView, Waiting, WhyView
-from concerted.ports.store import AgentRecord, Entry, PrimitiveRecord, RunRecord, TaskRecord, View
+from concerted.ports.store import AgentRecord, Entry, PrimitiveRecord, ReadStore, RunRecord, TaskRecord
 from concerted.primitives.fold import read_state
 from concerted.primitives.table import machine_of
 from concerted.story.chain import read_story
@@ -31,24 +31,6 @@ PAGE = 10_000
 LINES = 200  # of a primitive's history before its folded state
 BLOCKED = 100  # primitives, and callers, that one status shows
 UNFINISHED = ("queued", "initializing", "active", "parked")
-
-
-class ReadStore(View, Protocol):
-    """The reading half of a store."""
-
-    url: str
-
-    async def stream(self, stream: str, *, after: int = 0, limit: int = 100_000) -> list[Entry]:
-        """Return a stream's entries."""
-
-    async def log(
-        self, *, after: int = 0, until: int | None = None, stream: str | None = None, kind: str | None = None,
-        limit: int = 1000,
-    ) -> list[Entry]:  # fmt: skip
-        """Return entries of the log."""
-
-    async def last_seq(self) -> int:
-        """Return the newest sequence number."""
 
 
 class Viewer:

@@ -19,6 +19,7 @@ __all__ = [
     "ParticipantRecord",
     "PrimitiveRecord",
     "PrincipalRecord",
+    "ReadStore",
     "Record",
     "Renewal",
     "Row",
@@ -289,14 +290,41 @@ class View(Protocol):
         """
 
 
-class Store(View, Protocol):
+class ReadStore(View, Protocol):
+    """The reading half of a store."""
+
+    url: str
+
+    async def stream(self, stream: str, *, after: int = 0, limit: int = 100_000) -> list[Entry]:
+        """Return a stream's entries with `stream_seq > after`, in order; archived streams included."""
+
+    async def log(
+        self, *, after: int = 0, until: int | None = None, stream: str | None = None, kind: str | None = None,
+        limit: int = 1000,
+    ) -> list[Entry]:  # fmt: skip
+        """Return entries with `after < seq <= until`, in order.
+
+        stream: this one only, or with a trailing `*` all that start so; kind: likewise.
+        """
+
+    async def last_seq(self) -> int:
+        """Return the newest sequence number, 0 for an empty log."""
+
+    async def at(self, seq: int) -> View:
+        """Return the tables as they were when `seq` was the newest; cost is bounded by snapshots.
+
+        Raises:
+            NotFound: `seq` is in the future, or lies before what retention has kept.
+        """
+
+
+class Store(ReadStore, Protocol):
     """The log and its tables.  One exam for all: `concerted.testing.check_store`.
 
     Everything raises `Unreachable` when the database is away, `StoreDamaged` when it is not ours.  shared:
     whether other processes write to it at the same time, so that what is in memory may be behind.
     """
 
-    url: str
     durability: Literal["full", "normal", "off"]
     shared: bool
 
@@ -345,28 +373,6 @@ class Store(View, Protocol):
 
     def listen(self, told: Callable[[int], None]) -> None:
         """Have `told(seq)` called, in the event loop, whenever another process may have appended up to `seq`."""
-
-    async def stream(self, stream: str, *, after: int = 0, limit: int = 100_000) -> list[Entry]:
-        """Return a stream's entries with `stream_seq > after`, in order; archived streams included."""
-
-    async def log(
-        self, *, after: int = 0, until: int | None = None, stream: str | None = None, kind: str | None = None,
-        limit: int = 1000,
-    ) -> list[Entry]:  # fmt: skip
-        """Return entries with `after < seq <= until`, in order.
-
-        stream: this one only, or with a trailing `*` all that start so; kind: likewise.
-        """
-
-    async def last_seq(self) -> int:
-        """Return the newest sequence number, 0 for an empty log."""
-
-    async def at(self, seq: int) -> View:
-        """Return the tables as they were when `seq` was the newest; cost is bounded by snapshots.
-
-        Raises:
-            NotFound: `seq` is in the future, or lies before what retention has kept.
-        """
 
     async def rebuild(self) -> int:
         """Recompute every table from the log in one transaction; return how many records differed."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from concerted.errors import ConcertedError, Invalid, Unreachable
-from concerted.ports.store import ArchiveRecord, Entry, Fenced, Record, Renewal, RunRecord, View, Write
+from concerted.ports.store import ArchiveRecord, Fenced, Record, Renewal, RunRecord, Write
 from concerted.stores.adoption import parents_first, takeovers
 from concerted.stores.archives import archive_name, check_finished, pack, packed
 from concerted.stores.calls import Append
@@ -25,6 +25,7 @@ from concerted.stores.postgres.schema import migrate
 from concerted.stores.postgres.waits import PostgresWaits
 from concerted.stores.postgres.writer import Writer
 from concerted.stores.questions import LOG_LIMIT
+from concerted.stores.read_through import ReadThrough
 from concerted.values import Instant
 
 __all__ = ["PostgresStore"]
@@ -34,7 +35,7 @@ WRITE_BYTES = 96 << 20  # of data in one write: what fits, with every quote esca
 T = TypeVar("T", bound=Record)
 
 
-class PostgresStore:
+class PostgresStore(ReadThrough):
     """`Store` on `postgresql://user@host/database?schema=concerted`.
 
     durability: `full` survives a power cut with everything answered; with the others, the newest commits
@@ -167,40 +168,6 @@ class PostgresStore:
         row = await self._open_reader().pool.row("select extract(epoch from clock_timestamp())::float8")
         assert row is not None, "a clock has a time"
         return float(row[0])
-
-    async def get(self, table: type[T], *key: str) -> T | None:
-        """Return the record with this primary key."""
-        return await self._open_reader().get(table, *key)
-
-    async def find(
-        self, table: type[T], where: Mapping[str, Any] | None = None, *, limit: int = 1000,
-        after: Sequence[str] = (), until: tuple[str, Instant] | None = None,
-    ) -> list[T]:  # fmt: skip
-        """Return records whose columns equal `where`, ordered by key."""
-        return await self._open_reader().find(table, where, limit=limit, after=after, until=until)
-
-    async def stream(self, stream: str, *, after: int = 0, limit: int = 100_000) -> list[Entry]:
-        """Return a stream's entries with `stream_seq > after`, in order; archived streams included."""
-        return await self._open_reader().stream(stream, after=after, limit=limit)
-
-    async def log(
-        self, *, after: int = 0, until: int | None = None, stream: str | None = None, kind: str | None = None,
-        limit: int = 1000,
-    ) -> list[Entry]:  # fmt: skip
-        """Return the log's entries with `after < seq <= until`, in order; archived ones are in `stream` alone."""
-        return await self._open_reader().log(after=after, until=until, stream=stream, kind=kind, limit=limit)
-
-    async def last_seq(self) -> int:
-        """Return the newest sequence number, 0 for an empty log."""
-        return await self._open_reader().last_seq()
-
-    async def at(self, seq: int) -> View:
-        """Return the tables as they were when `seq` was the newest.
-
-        Raises:
-            NotFound: `seq` is in the future, or it takes an archive that is gone.
-        """
-        return await self._open_reader().at(seq)
 
     async def rebuild(self) -> int:
         """Recompute every table from the log in one transaction; return how many records differed."""

@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from concerted.errors import Unreachable
-from concerted.ports.store import ArchiveRecord, Entry, Record, Renewal, RunRecord, View, Write
+from concerted.ports.store import ArchiveRecord, Record, Renewal, RunRecord, Write
 from concerted.stores import queries
 from concerted.stores.archives import Packed, archive_folder, check_finished, write_archive
 from concerted.stores.calls import Append
 from concerted.stores.commit import Answer, Durability, check_renewals, prepare
 from concerted.stores.ownership import Ownership
 from concerted.stores.questions import LOG_LIMIT
+from concerted.stores.read_through import ReadThrough
 from concerted.stores.renewals import Renewals
 from concerted.stores.sqlite.ledger import Ledger
 from concerted.stores.sqlite.reader import SqliteReader
@@ -30,7 +31,7 @@ __all__ = ["SqliteStore"]
 T = TypeVar("T", bound=Record)
 
 
-class SqliteStore:
+class SqliteStore(ReadThrough):
     """`Store` on a SQLite file: one writer thread with group commit, a reader thread beside it.
 
     durability: `full` survives a power cut with everything answered; `normal` may lose the newest
@@ -136,40 +137,6 @@ class SqliteStore:
 
     def listen(self, told: Callable[[int], None]) -> None:
         """Do nothing: no other process appends to the file."""
-
-    async def get(self, table: type[T], *key: str) -> T | None:
-        """Return the record with this primary key."""
-        return await self._open_reader().get(table, *key)
-
-    async def find(
-        self, table: type[T], where: Mapping[str, Any] | None = None, *, limit: int = 1000,
-        after: Sequence[str] = (), until: tuple[str, Instant] | None = None,
-    ) -> list[T]:  # fmt: skip
-        """Return records whose columns equal `where`, ordered by key."""
-        return await self._open_reader().find(table, where, limit=limit, after=after, until=until)
-
-    async def stream(self, stream: str, *, after: int = 0, limit: int = 100_000) -> list[Entry]:
-        """Return a stream's entries with `stream_seq > after`, in order; archived streams included."""
-        return await self._open_reader().stream(stream, after=after, limit=limit)
-
-    async def log(
-        self, *, after: int = 0, until: int | None = None, stream: str | None = None, kind: str | None = None,
-        limit: int = 1000,
-    ) -> list[Entry]:  # fmt: skip
-        """Return the log's entries with `after < seq <= until`, in order; archived ones are in `stream` alone."""
-        return await self._open_reader().log(after=after, until=until, stream=stream, kind=kind, limit=limit)
-
-    async def last_seq(self) -> int:
-        """Return the newest sequence number, 0 for an empty log."""
-        return await self._open_reader().last_seq()
-
-    async def at(self, seq: int) -> View:
-        """Return the tables as they were when `seq` was the newest.
-
-        Raises:
-            NotFound: `seq` is in the future, or it takes an archive file that is gone.
-        """
-        return await self._open_reader().at(seq)
 
     async def rebuild(self) -> int:
         """Recompute every table from the log in one transaction; return how many records differed."""
