@@ -28,13 +28,13 @@ from typing import Any
 import numpy as np
 from beside import tsplib
 
-from concerted.allocation.assignment import UNASSIGNED
-from concerted.allocation.bids import Bid, Terms
-from concerted.allocation.effort import Effort
-from concerted.allocation.generalised import assign_generalised
-from concerted.allocation.market import clear
-from concerted.allocation.one_to_one import match
-from concerted.allocation.packing import pack
+from concerted.allocation.market.bids import Bid, Terms
+from concerted.allocation.market.market import clear
+from concerted.allocation.optimum.assignment import UNASSIGNED
+from concerted.allocation.optimum.effort import Effort
+from concerted.allocation.optimum.generalised import assign_generalised
+from concerted.allocation.optimum.one_to_one import match
+from concerted.allocation.optimum.packing import pack
 from concerted.groups.bargaining import rubinstein
 from concerted.groups.shapley import shapley
 from concerted.groups.stability import nucleolus

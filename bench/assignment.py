@@ -20,7 +20,7 @@ import numpy as np
 from beside.comparing import in_words, machine
 from scipy.optimize import linear_sum_assignment
 
-from concerted.allocation.one_to_one import marginals, match, match_best, match_ours
+from concerted.allocation.optimum.one_to_one import marginals, match, match_best, match_ours
 
 Matrix = Any
 SIZES = ((200, 200), (1_000, 1_000), (1_000, 1_200))

@@ -12,7 +12,7 @@ from random import Random
 
 from beside.comparing import in_words, machine
 
-from concerted.allocation.cbba import CbbaAgent, CbbaMessage, Worth
+from concerted.allocation.market.cbba import CbbaAgent, CbbaMessage, Worth
 from concerted.values import AgentId, TaskId
 
 FLEETS = ((10, 20), (20, 60), (50, 100))  # agents, tasks

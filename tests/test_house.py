@@ -39,12 +39,13 @@ PRIVATE_PATH = re.compile(r"(?<![\w.])/(wo" + r"rk|fa" + r"rm|ro" + r"ot|ho" + r
 
 # (module, what it imports inside a function): optional packages, and heavy ones that start-up should not pay for.
 LATE_IMPORTS: set[tuple[str, str]] = {
-    ("concerted.allocation.payments", "concerted.allocation.one_to_one"),  # numpy costs 60 ms, and most rules need none
-    ("concerted.allocation.rules", "concerted.allocation.conflicts"),
-    ("concerted.allocation.rules", "concerted.allocation.generalised"),
-    ("concerted.allocation.rules", "concerted.allocation.one_to_one"),
-    ("concerted.allocation.rules", "concerted.allocation.packing"),
-    ("concerted.allocation.rules", "concerted.allocation.ties"),
+    # numpy costs 60 ms, and most rules need none
+    ("concerted.allocation.market.payments", "concerted.allocation.optimum.one_to_one"),
+    ("concerted.allocation.market.rules", "concerted.allocation.optimum.conflicts"),
+    ("concerted.allocation.market.rules", "concerted.allocation.optimum.generalised"),
+    ("concerted.allocation.market.rules", "concerted.allocation.optimum.one_to_one"),
+    ("concerted.allocation.market.rules", "concerted.allocation.optimum.packing"),
+    ("concerted.allocation.market.rules", "concerted.allocation.optimum.ties"),
     ("concerted.cli.run", "concerted.cli.live"),  # rich costs 60 ms, and is of use on a terminal alone
     ("concerted.client.calls", "concerted.client.holding"),  # machines cost 30 ms, and most sessions use few of them
     ("concerted.client.calls", "concerted.client.deciding"),

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
-from concerted.allocation import assignment
-from concerted.allocation.assignment import UNASSIGNED, assign
+from concerted.allocation.optimum import assignment
+from concerted.allocation.optimum.assignment import UNASSIGNED, assign
 
 Edges = list[list[tuple[int, int]]]
 

@@ -3,10 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from concerted.allocation.contract import settle
-from concerted.allocation.conversation import ACTS, TRANSITIONS, Conversation
+from concerted.allocation.contracts.contract import settle
+from concerted.allocation.contracts.conversation import ACTS, TRANSITIONS, Conversation
+from concerted.allocation.contracts.negotiation import Bidder, rank
 from concerted.allocation.criteria import Offer, floor_reason, score_offers
-from concerted.allocation.negotiation import Bidder, rank
 from concerted.config.settings import Criteria
 from concerted.messages import ContractTerms, PenaltyClauses, Proposal
 from concerted.values import Task

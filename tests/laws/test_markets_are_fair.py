@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from concerted.allocation.bids import Bid, Scoring, Terms, refusal
-from concerted.allocation.effort import Effort
-from concerted.allocation.market import Clearing, clear
-from concerted.allocation.payments import Payment
-from concerted.allocation.rules import RULES, Rule
+from concerted.allocation.market.bids import Bid, Scoring, Terms, refusal
+from concerted.allocation.market.market import Clearing, clear
+from concerted.allocation.market.payments import Payment
+from concerted.allocation.market.rules import RULES, Rule
+from concerted.allocation.optimum.effort import Effort
 from concerted.values import AgentId, Task, TaskId
 
 EXACT: list[Rule] = ["one_to_one", "capacities", "generalised", "combinatorial"]

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
-from concerted.allocation.bids import Bid, Direction, Terms
-from concerted.allocation.effort import Effort
-from concerted.allocation.market import Clearing, clear
-from concerted.allocation.one_to_one import marginals, match_best
-from concerted.allocation.payments import PAYMENTS, Payment
-from concerted.allocation.rules import Rule
+from concerted.allocation.market.bids import Bid, Direction, Terms
+from concerted.allocation.market.market import Clearing, clear
+from concerted.allocation.market.payments import PAYMENTS, Payment
+from concerted.allocation.market.rules import Rule
+from concerted.allocation.optimum.effort import Effort
+from concerted.allocation.optimum.one_to_one import marginals, match_best
 from concerted.values import AgentId, Task, TaskId
 
 EXACT: list[Rule] = ["one_to_one", "capacities", "generalised", "combinatorial"]

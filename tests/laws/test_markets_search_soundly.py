@@ -6,10 +6,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from concerted.allocation.conflicts import Limit
-from concerted.allocation.effort import Effort
-from concerted.allocation.generalised import FORBIDDEN, assign_generalised
-from concerted.allocation.packing import pack
+from concerted.allocation.optimum.conflicts import Limit
+from concerted.allocation.optimum.effort import Effort
+from concerted.allocation.optimum.generalised import FORBIDDEN, assign_generalised
+from concerted.allocation.optimum.packing import pack
 
 STEPS = st.sampled_from([1, 500, 20_000])
 COSTS = st.sampled_from([0, 1, 2, 3, 7, 10**9, FORBIDDEN])

@@ -6,7 +6,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from concerted.allocation.cbba import CbbaAgent, CbbaMessage, Worth
+from concerted.allocation.market.cbba import CbbaAgent, CbbaMessage, Worth
 from concerted.values import AgentId, TaskId
 
 QUIET = 15  # rounds in which nothing has changed

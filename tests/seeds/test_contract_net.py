@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from concerted.agent import Agent, Refused, Work
-from concerted.allocation.contract import settle
+from concerted.allocation.contracts.contract import settle
 from concerted.messages import CallForProposals, ContractTerms, Proposal
 from concerted.ports.commands import Submit
 from concerted.sim.actors import stand_in

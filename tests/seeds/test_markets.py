@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from concerted.allocation.effort import Effort
-from concerted.allocation.generalised import assign_generalised
-from concerted.allocation.packing import pack
+from concerted.allocation.optimum.effort import Effort
+from concerted.allocation.optimum.generalised import assign_generalised
+from concerted.allocation.optimum.packing import pack
 
 GAPS = [
     # Best known values: fontanf/generalizedassignmentsolver, data.csv.  above: by how much we may miss it.

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from concerted.allocation.contract import Record, settle
+from concerted.allocation.contracts.contract import Record, settle
 from concerted.board.task import TaskState
 from concerted.errors import Invalid
 from concerted.messages import ContractTerms, PenaltyClauses

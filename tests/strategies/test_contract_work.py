@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from concerted.agent import Agent
-from concerted.allocation.conversation import TRANSITIONS
+from concerted.allocation.contracts.conversation import TRANSITIONS
 from concerted.messages import CallForProposals, ContractAcceptance, Proposal
 from concerted.strategies.contract_work import end_of
 

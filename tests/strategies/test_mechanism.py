@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from concerted.allocation.bids import Bid
 from concerted.allocation.criteria import INADMISSIBLE
+from concerted.allocation.market.bids import Bid
 from concerted.config.settings import Auction, Criteria
 from concerted.errors import Invalid
 from concerted.strategies import mechanism

@@ -2,6 +2,11 @@
 
 optimal: as many tasks as can be are given out, those of a higher priority first; of all ways to do so, the one
 with the highest total score.  sequential: each task in turn goes to the best offer that is left.
+
+This is the plain rule, and the one that a run takes unless it is told otherwise: offers are for one task each, come
+with their scores, and are paid as they stand.  It needs no numpy and takes little time for each offer, so rounds of a
+hundred thousand are no matter.  `market.clear` is for all else (bundles, sizes, sales, other scores and payments); it
+judges the bids itself, and breaks ties otherwise, so the two cannot stand for each other in a run that is replayed.
 """
 
 from __future__ import annotations
@@ -9,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from concerted.allocation.assignment import UNASSIGNED, assign
 from concerted.allocation.criteria import Offer
+from concerted.allocation.optimum.assignment import UNASSIGNED, assign
 from concerted.values import AgentId, Task, TaskId
 
 __all__ = ["Rule", "clear", "ranking"]

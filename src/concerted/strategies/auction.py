@@ -25,9 +25,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from concerted.allocation import bids as allocation
-from concerted.allocation.bids import problems_of
 from concerted.allocation.criteria import Offer, score_offers
+from concerted.allocation.market import bids as allocation
+from concerted.allocation.market.bids import problems_of
 from concerted.allocation.mechanisms import Rule, clear, ranking
 from concerted.errors import TimedOut
 from concerted.messages import AnnounceAuction, AuctionClosed, Bid, Bids, Reply, RequestBid

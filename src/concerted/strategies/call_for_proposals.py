@@ -15,9 +15,9 @@ from typing import Any
 
 import msgspec
 
-from concerted.allocation.contract import Heard, read_proposal
-from concerted.allocation.conversation import Act, Conversation, State
-from concerted.allocation.negotiation import Bidder, Ranked, Ranking, counter_offer, rank
+from concerted.allocation.contracts.contract import Heard, read_proposal
+from concerted.allocation.contracts.conversation import Act, Conversation, State
+from concerted.allocation.contracts.negotiation import Bidder, Ranked, Ranking, counter_offer, rank
 from concerted.config.settings import ContractNet
 from concerted.messages import (
     CallForProposals,

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from concerted.allocation.contract import ContractStatus, Record, Settlement
+from concerted.allocation.contracts.contract import ContractStatus, Record, Settlement
 from concerted.board.task import TaskState
 from concerted.errors import Invalid
 from concerted.messages import ContractTerms

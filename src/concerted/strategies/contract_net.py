@@ -9,7 +9,7 @@
 The manager makes no proposals itself, unless there is nobody else.  Each task ends as done, failed, no proposal
 or cancelled (signal `cancel`, payload `{"task": ..., "reason": ...}`; the manager then pays for withdrawing).
 How reliable an agent is follows from the contracts it has kept, in this run and in the log of earlier ones.
-What each side may say when is the table in `allocation/conversation.py`.
+What each side may say when is the table in `allocation/contracts/conversation.py`.
 
 Sources: Smith 1980, "The Contract Net Protocol"; FIPA SC00029H; FIPA SC00030H.
 """

@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 
-from concerted.allocation.contract import ContractEnd, breach, draw_up, read_acceptance, settle
-from concerted.allocation.conversation import Act
-from concerted.allocation.negotiation import Ranked
+from concerted.allocation.contracts.contract import ContractEnd, breach, draw_up, read_acceptance, settle
+from concerted.allocation.contracts.conversation import Act
+from concerted.allocation.contracts.negotiation import Ranked
 from concerted.messages import ContractAcceptance, ContractEnded, ContractTerms, Reply
 from concerted.strategies.call_for_proposals import Call
 from concerted.values import Objective

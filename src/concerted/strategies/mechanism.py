@@ -19,10 +19,10 @@ from typing import Any
 
 import msgspec
 
-from concerted.allocation.bids import Bid, Terms, Weights
 from concerted.allocation.criteria import INADMISSIBLE, Offer
-from concerted.allocation.market import Clearing, clear
-from concerted.allocation.rules import Rule
+from concerted.allocation.market.bids import Bid, Terms, Weights
+from concerted.allocation.market.market import Clearing, clear
+from concerted.allocation.market.rules import Rule
 from concerted.config.settings import Auction
 from concerted.errors import Invalid
 from concerted.strategies.sales import Owed, Told

@@ -6,6 +6,7 @@ The same tasks, bids and terms give the same answer, in whatever order they come
 priority, earlier deadline, smaller id, and to the bid with the higher score (or gain), the lower price, the less
 loaded agent, the smaller agent id.  Under `one_to_one` and `capacities` each task in that order gets the bid that it
 prefers among all that leave the whole as good as it can be; under the others, a search in that order decides.
+Offers for single tasks that are scored already and paid as they stand need none of it: see `allocation.mechanisms`.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from concerted.allocation.bids import Bid, Level, Terms, check_market, judge, refusal
-from concerted.allocation.effort import DEFAULT, Effort
-from concerted.allocation.payments import PAYMENTS, Paid, Payment, Sold
-from concerted.allocation.rules import RULES, Lots, Rule, Solution, Status
+from concerted.allocation.market.bids import Bid, Level, Terms, check_market, judge, refusal
+from concerted.allocation.market.payments import PAYMENTS, Paid, Payment, Sold
+from concerted.allocation.market.rules import RULES, Lots, Rule, Solution, Status
+from concerted.allocation.optimum.effort import DEFAULT, Effort
 from concerted.errors import Invalid
 from concerted.values import Task, TaskId
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from concerted.allocation.one_to_one import marginals, match, match_best, match_ours, shadow_prices
+from concerted.allocation.optimum.one_to_one import marginals, match, match_best, match_ours, shadow_prices
 from concerted.errors import Invalid
 
 # Kuhn, "The Hungarian method for the assignment problem", 1955, section 2: four people, four jobs, for which they

@@ -4,8 +4,8 @@ from itertools import permutations
 
 import numpy as np
 
-from concerted.allocation.one_to_one import match_best, shadow_prices
-from concerted.allocation.ties import settle
+from concerted.allocation.optimum.one_to_one import match_best, shadow_prices
+from concerted.allocation.optimum.ties import settle
 
 
 def settled(values: np.ndarray, found: list[int], likes: list[list[int]] | None = None) -> list[int]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from concerted.allocation.conflicts import Conflicts, Limit
+from concerted.allocation.optimum.conflicts import Conflicts, Limit
 
 INT = np.int64
 

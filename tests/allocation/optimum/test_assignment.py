@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any, Protocol
 
-from concerted.allocation import assignment
-from concerted.allocation.assignment import UNASSIGNED, assign
+from concerted.allocation.optimum import assignment
+from concerted.allocation.optimum.assignment import UNASSIGNED, assign
 
 
 class Data(Protocol):

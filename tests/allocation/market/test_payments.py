@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from concerted.allocation import rules
-from concerted.allocation.bids import Bid, Terms, Weights
-from concerted.allocation.effort import Effort
-from concerted.allocation.market import Clearing, clear
-from concerted.allocation.payments import Payment
+from concerted.allocation.market import rules
+from concerted.allocation.market.bids import Bid, Terms, Weights
+from concerted.allocation.market.market import Clearing, clear
+from concerted.allocation.market.payments import Payment
+from concerted.allocation.optimum.effort import Effort
 from concerted.errors import Invalid
 from concerted.values import AgentId, Task, TaskId
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from concerted.allocation.assignment import UNASSIGNED
+from concerted.allocation.optimum.assignment import UNASSIGNED
 from concerted.errors import Invalid
 
 __all__ = ["marginals", "match", "match_best", "match_ours", "shadow_prices"]

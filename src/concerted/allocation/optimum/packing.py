@@ -23,9 +23,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from concerted.allocation.conflicts import Conflicts, Limit
-from concerted.allocation.effort import DEFAULT, Draws, Effort
-from concerted.allocation.solvers import Program, solve
+from concerted.allocation.optimum.conflicts import Conflicts, Limit
+from concerted.allocation.optimum.effort import DEFAULT, Draws, Effort
+from concerted.allocation.optimum.solvers import Program, solve
 from concerted.errors import Invalid
 
 __all__ = ["Packing", "pack"]

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from concerted.allocation.contract import (
+from concerted.allocation.contracts.contract import (
     MAX_SUBTASKS,
     Record,
     breach,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from concerted.allocation.assignment import UNASSIGNED
+from concerted.allocation.optimum.assignment import UNASSIGNED
 
 __all__ = ["settle"]
 

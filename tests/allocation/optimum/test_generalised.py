@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from concerted.allocation.effort import Effort
-from concerted.allocation.generalised import FORBIDDEN, Generalised, assign_generalised
+from concerted.allocation.optimum.effort import Effort
+from concerted.allocation.optimum.generalised import FORBIDDEN, Generalised, assign_generalised
 from concerted.errors import Invalid
 
 INT = np.int64

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from concerted.allocation import rules
-from concerted.allocation.bids import Bid, Terms
-from concerted.allocation.market import Clearing, clear
-from concerted.allocation.rules import Rule
+from concerted.allocation.market import rules
+from concerted.allocation.market.bids import Bid, Terms
+from concerted.allocation.market.market import Clearing, clear
+from concerted.allocation.market.rules import Rule
 from concerted.errors import Invalid
 from concerted.values import AgentId, Task, TaskId
 

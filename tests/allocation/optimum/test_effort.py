@@ -2,7 +2,7 @@
 
 import pytest
 
-from concerted.allocation.effort import DEFAULT, Draws, Effort
+from concerted.allocation.optimum.effort import DEFAULT, Draws, Effort
 from concerted.errors import Invalid
 
 

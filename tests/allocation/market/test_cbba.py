@@ -2,7 +2,7 @@
 
 import pytest
 
-from concerted.allocation.cbba import CbbaAgent, CbbaMessage
+from concerted.allocation.market.cbba import CbbaAgent, CbbaMessage
 from concerted.errors import Invalid
 from concerted.values import AgentId, TaskId
 

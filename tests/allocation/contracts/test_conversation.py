@@ -2,7 +2,7 @@
 
 import pytest
 
-from concerted.allocation.conversation import ACTS, CONTRACTOR_ACTS, STATES, TRANSITIONS, Conversation
+from concerted.allocation.contracts.conversation import ACTS, CONTRACTOR_ACTS, STATES, TRANSITIONS, Conversation
 from concerted.errors import WrongPhase
 from concerted.messages import Proposal
 from concerted.values import AgentId

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from concerted.allocation.ascending import ascend
-from concerted.allocation.assignment import UNASSIGNED, assign
-from concerted.allocation.bids import SLACK, Bid, Level, Terms
-from concerted.allocation.cbba import CbbaAgent, CbbaMessage
-from concerted.allocation.effort import Effort
+from concerted.allocation.market.ascending import ascend
+from concerted.allocation.market.bids import SLACK, Bid, Level, Terms
+from concerted.allocation.market.cbba import CbbaAgent, CbbaMessage
+from concerted.allocation.optimum.assignment import UNASSIGNED, assign
+from concerted.allocation.optimum.effort import Effort
 from concerted.errors import Invalid
 from concerted.values import AgentId, Task, TaskId
 
@@ -206,8 +206,8 @@ def _capacities(lots: Lots, _effort: Effort) -> Solution:
 def _assigned(lots: Lots, bid_of: Mapping[tuple[int, AgentId], int], places: Mapping[AgentId, int]) -> Solution:
     import numpy as np
 
-    from concerted.allocation.one_to_one import match_best, shadow_prices
-    from concerted.allocation.ties import settle
+    from concerted.allocation.optimum.one_to_one import match_best, shadow_prices
+    from concerted.allocation.optimum.ties import settle
 
     wanted: dict[AgentId, int] = {}
     for _, agent in bid_of:
@@ -248,7 +248,7 @@ def _generalised(lots: Lots, effort: Effort) -> Solution:
     """Give each agent tasks up to its capacity, each with its own size."""
     import numpy as np
 
-    from concerted.allocation.generalised import FORBIDDEN, assign_generalised
+    from concerted.allocation.optimum.generalised import FORBIDDEN, assign_generalised
 
     bid_of = lots.singles("generalised")
     for bid in lots.bids:
@@ -277,8 +277,8 @@ def _combinatorial(lots: Lots, effort: Effort) -> Solution:
     """Choose among bids on bundles those that are worth the most together."""
     import numpy as np
 
-    from concerted.allocation.conflicts import Limit
-    from concerted.allocation.packing import pack
+    from concerted.allocation.optimum.conflicts import Limit
+    from concerted.allocation.optimum.packing import pack
 
     groups: dict[tuple[str, str], list[int]] = {}
     of_agent: dict[AgentId, list[int]] = {}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from concerted.allocation.negotiation import Bidder, counter_offer, rank
+from concerted.allocation.contracts.negotiation import Bidder, counter_offer, rank
 from concerted.config.settings import Criteria
 from concerted.messages import CounterOffer, Proposal
 from concerted.values import Task

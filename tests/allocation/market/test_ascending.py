@@ -2,7 +2,7 @@
 
 import pytest
 
-from concerted.allocation.ascending import ascend
+from concerted.allocation.market.ascending import ascend
 from concerted.errors import Invalid
 
 

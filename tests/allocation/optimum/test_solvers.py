@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from concerted.allocation.solvers import Program, solve
+from concerted.allocation.optimum.solvers import Program, solve
 
 # Of three things that weigh 2, 3 and 4 and are worth 3, 4 and 6, take what a bag that holds 6 can hold.
 KNAPSACK = Program(

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from concerted.allocation import packing
-from concerted.allocation.conflicts import Limit
-from concerted.allocation.effort import Effort
-from concerted.allocation.packing import Packing, pack
+from concerted.allocation.optimum import packing
+from concerted.allocation.optimum.conflicts import Limit
+from concerted.allocation.optimum.effort import Effort
+from concerted.allocation.optimum.packing import Packing, pack
 from concerted.errors import Invalid
 
 INT = np.int64

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from concerted.allocation.conversation import CONTRACTOR_ACTS, Act
+from concerted.allocation.contracts.conversation import CONTRACTOR_ACTS, Act
 from concerted.messages import CallForProposals, ContractTerms, Proposal, Reply
 from concerted.values import AgentId, Instant
 

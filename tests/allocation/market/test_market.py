@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from concerted.allocation.bids import Bid, Terms, Weights
-from concerted.allocation.market import clear
+from concerted.allocation.market.bids import Bid, Terms, Weights
+from concerted.allocation.market.market import clear
 from concerted.errors import Invalid
 from concerted.values import AgentId, Task, TaskId
 

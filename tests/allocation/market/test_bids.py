@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from concerted.allocation.bids import Bid, Level, Terms, Weights, check_market, judge, refusal
+from concerted.allocation.market.bids import Bid, Level, Terms, Weights, check_market, judge, refusal
 from concerted.errors import Invalid
 from concerted.values import AgentId, Task, TaskId
 

@@ -19,9 +19,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from concerted.allocation.bids import Bid
-from concerted.allocation.effort import Effort
-from concerted.allocation.rules import FEW, RULES, Lots, Rule, Solution
+from concerted.allocation.market.bids import Bid
+from concerted.allocation.market.rules import FEW, RULES, Lots, Rule, Solution
+from concerted.allocation.optimum.effort import Effort
 from concerted.errors import Invalid
 from concerted.values import AgentId
 
@@ -127,7 +127,7 @@ def _marginals(sold: Sold) -> Mapping[AgentId, float]:
         return {}
     import numpy as np
 
-    from concerted.allocation.one_to_one import marginals, match_best
+    from concerted.allocation.optimum.one_to_one import marginals, match_best
 
     gains = np.full((len(sold.lots.tasks), len(table.agents)), -1.0)
     column_of: dict[AgentId, list[int]] = {}

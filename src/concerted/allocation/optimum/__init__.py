@@ -1,0 +1,1 @@
+"""The optimum: exact and searched answers to problems of assignment and packing."""
