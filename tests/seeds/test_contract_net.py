@@ -16,7 +16,7 @@ from concerted.sim.faults import Faults
 from concerted.sim.play import simulate
 from concerted.sim.world import Played, Scenario
 from concerted.strategies import choose
-from concerted.strategies.contract_book import ContractNetResult
+from concerted.strategies.contracts.book import ContractNetResult
 from concerted.testing.strategy_exam import STRATEGY_CHECKS, Setting, check_strategy
 from concerted.values import AgentId, Objective, Profile, RunId, Task, TaskId
 

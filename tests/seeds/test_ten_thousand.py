@@ -14,7 +14,7 @@ from concerted.ports.commands import GetRun, Submit
 from concerted.sim.virtual_time import SimClock, run_virtual
 from concerted.stores.memory import MemoryStore
 from concerted.strategies import choose
-from concerted.strategies.tree import HierarchyResult
+from concerted.strategies.hierarchies.tree import HierarchyResult
 from concerted.values import AgentId, Objective, RunId, Task, TaskId
 
 AGENTS, TASKS, TRADES = 10_000, 10_000, 20

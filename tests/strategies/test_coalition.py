@@ -22,7 +22,7 @@ from concerted.messages import (
 from concerted.ports.mail import FetchMessages, SendMessage
 from concerted.run import Fact
 from concerted.strategies.coalition import past_history
-from concerted.strategies.coalition_result import CoalitionResult
+from concerted.strategies.coalitions.result import CoalitionResult
 from concerted.values import AgentId, Meeting, Objective, RunId, Task, TaskId
 
 BUDGET = 20.0

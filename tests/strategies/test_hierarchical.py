@@ -9,7 +9,7 @@ import pytest
 
 from concerted.agent import Agent, Refused
 from concerted.messages import AssumeLeadership, CheckProgress, DecomposeObjective, decode_request
-from concerted.strategies.tree import HierarchyResult
+from concerted.strategies.hierarchies.tree import HierarchyResult
 from concerted.values import Meeting, Objective, Task, TaskId
 
 

@@ -13,13 +13,13 @@ from concerted.config.plan import load_plan
 from concerted.config.settings import Coordination, Strategies
 from concerted.messages import CheckProgress
 from concerted.strategies import choose
-from concerted.strategies.coalition_result import CoalitionResult
+from concerted.strategies.auctions.sales import AuctionResult
+from concerted.strategies.coalitions.result import CoalitionResult
 from concerted.strategies.consensus import ConsensusResult
-from concerted.strategies.contract_book import ContractNetResult
+from concerted.strategies.contracts.book import ContractNetResult
+from concerted.strategies.hierarchies.tree import HierarchyResult
 from concerted.strategies.leader_follower import LeaderResult
-from concerted.strategies.sales import AuctionResult
-from concerted.strategies.swarm_result import SwarmResult
-from concerted.strategies.tree import HierarchyResult
+from concerted.strategies.swarms.result import SwarmResult
 from concerted.values import Objective, Task, TaskId
 
 PAGES = {

@@ -32,11 +32,11 @@ from concerted.allocation.mechanisms import Rule, clear, ranking
 from concerted.errors import TimedOut
 from concerted.messages import AnnounceAuction, AuctionClosed, Bid, Bids, Reply, RequestBid
 from concerted.run import Replies, Run
-from concerted.strategies.mechanism import Mechanism, is_plain
-from concerted.strategies.objective import find_tasks
-from concerted.strategies.options import overlay
-from concerted.strategies.sales import Round, Sales
-from concerted.strategies.tasks import Workshop, open_workshop
+from concerted.strategies.auctions.mechanism import Mechanism, is_plain
+from concerted.strategies.auctions.sales import Round, Sales
+from concerted.strategies.workshop.objective import find_tasks
+from concerted.strategies.workshop.options import overlay
+from concerted.strategies.workshop.tasks import Workshop, open_workshop
 from concerted.values import AgentId, Outcome, Task, TaskId, encode
 
 __all__ = ["coordinate"]

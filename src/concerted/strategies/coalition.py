@@ -26,15 +26,15 @@ from concerted.groups.coalition import Coalition, compensations, complete, disso
 from concerted.groups.history import Ending, History, ending_of, recalled, remember
 from concerted.messages import CoalitionChanged
 from concerted.run import Fact, Run
-from concerted.strategies.coalition_forming import Formation, Rules, rules_of
-from concerted.strategies.coalition_matching import match, split
-from concerted.strategies.coalition_result import Chronicle
-from concerted.strategies.coalition_work import Work
-from concerted.strategies.delegation import Delegation
-from concerted.strategies.errands import Errands
-from concerted.strategies.meetings import Meetings
-from concerted.strategies.objective import find_tasks
-from concerted.strategies.staff import Staff
+from concerted.strategies.coalitions.forming import Formation, Rules, rules_of
+from concerted.strategies.coalitions.matching import match, split
+from concerted.strategies.coalitions.result import Chronicle
+from concerted.strategies.coalitions.work import Work
+from concerted.strategies.workshop.delegation import Delegation
+from concerted.strategies.workshop.errands import Errands
+from concerted.strategies.workshop.meetings import Meetings
+from concerted.strategies.workshop.objective import find_tasks
+from concerted.strategies.workshop.staff import Staff
 from concerted.values import AgentId, Outcome, Task, TaskId
 
 __all__ = ["coordinate", "past_history"]

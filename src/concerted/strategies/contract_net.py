@@ -24,14 +24,14 @@ from typing import Any
 from concerted.errors import Invalid, TimedOut
 from concerted.groups.leadership import Candidate, elect
 from concerted.run import Run
-from concerted.strategies.call_for_proposals import Call, Office
-from concerted.strategies.contract_book import ContractBook, ContractNetResult, past_records
-from concerted.strategies.contract_shop import ContractShop
-from concerted.strategies.contract_work import award
-from concerted.strategies.objective import find_tasks
-from concerted.strategies.options import overlay
-from concerted.strategies.staff import is_able
-from concerted.strategies.tasks import opened
+from concerted.strategies.contracts.book import ContractBook, ContractNetResult, past_records
+from concerted.strategies.contracts.call_for_proposals import Call, Office
+from concerted.strategies.contracts.shop import ContractShop
+from concerted.strategies.contracts.work import award
+from concerted.strategies.workshop.objective import find_tasks
+from concerted.strategies.workshop.options import overlay
+from concerted.strategies.workshop.staff import is_able
+from concerted.strategies.workshop.tasks import opened
 from concerted.values import AgentId, Instant, Outcome, Task, TaskId
 
 __all__ = ["coordinate"]

@@ -27,11 +27,11 @@ from concerted.groups.division import divide, is_able
 from concerted.groups.leadership import Candidate, elect
 from concerted.messages import AssumeLeadership, CheckProgress, DecomposeObjective
 from concerted.run import Run
-from concerted.strategies.delegation import Delegation
-from concerted.strategies.errands import Errands
-from concerted.strategies.objective import find_tasks
-from concerted.strategies.options import overlay
-from concerted.strategies.tree import ChildRun, Reassignment, Tree
+from concerted.strategies.hierarchies.tree import ChildRun, Reassignment, Tree
+from concerted.strategies.workshop.delegation import Delegation
+from concerted.strategies.workshop.errands import Errands
+from concerted.strategies.workshop.objective import find_tasks
+from concerted.strategies.workshop.options import overlay
 from concerted.values import AgentId, Objective, Outcome, Profile, Task, TaskId
 
 __all__ = ["coordinate"]

@@ -35,10 +35,10 @@ from concerted.messages import (
     Reply,
 )
 from concerted.run import Replies, Run
-from concerted.strategies.objective import find_tasks
-from concerted.strategies.options import overlay
-from concerted.strategies.staff import is_able
-from concerted.strategies.tasks import Workshop, open_workshop
+from concerted.strategies.workshop.objective import find_tasks
+from concerted.strategies.workshop.options import overlay
+from concerted.strategies.workshop.staff import is_able
+from concerted.strategies.workshop.tasks import Workshop, open_workshop
 from concerted.values import AgentId, AgentStatus, Objective, Outcome, Task, TaskId, encode
 
 __all__ = ["LeaderResult", "Term", "coordinate"]

@@ -18,14 +18,14 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from concerted.errors import Invalid, TimedOut
 from concerted.run import Run
-from concerted.strategies.options import overlay
-from concerted.strategies.swarm_agreement import agree
-from concerted.strategies.swarm_balance import balance
-from concerted.strategies.swarm_choice import select
-from concerted.strategies.swarm_result import Course
-from concerted.strategies.swarm_search import optimize
-from concerted.strategies.swarm_trips import route
-from concerted.strategies.tasks import open_workshop
+from concerted.strategies.swarms.agreement import agree
+from concerted.strategies.swarms.balance import balance
+from concerted.strategies.swarms.choice import select
+from concerted.strategies.swarms.result import Course
+from concerted.strategies.swarms.search import optimize
+from concerted.strategies.swarms.trips import route
+from concerted.strategies.workshop.options import overlay
+from concerted.strategies.workshop.tasks import open_workshop
 from concerted.values import Outcome
 
 __all__ = ["coordinate"]

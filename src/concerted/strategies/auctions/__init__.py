@@ -1,0 +1,1 @@
+"""Auctions: the mechanisms beside the plain rule, and what was sold."""

@@ -1,0 +1,1 @@
+"""Coalitions: how one forms, what it does, and what it came to."""

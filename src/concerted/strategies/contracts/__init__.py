@@ -1,0 +1,1 @@
+"""Contract nets: the call, the work and the book of a manager."""

@@ -1,0 +1,1 @@
+"""Hierarchies: what a tree of clusters came to."""

@@ -1,0 +1,1 @@
+"""Swarms: the five modes, and what they share."""

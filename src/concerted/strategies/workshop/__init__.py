@@ -1,0 +1,1 @@
+"""The workshop: what all strategies that give out tasks share."""
