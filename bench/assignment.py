@@ -30,7 +30,11 @@ KINDS: dict[str, Callable[[Any, int, int], Matrix]] = {
     "uniform": lambda dice, rows, columns: dice.random((rows, columns)),
     "whole numbers to 100": lambda dice, rows, columns: dice.integers(0, 100, (rows, columns)),
     "whole numbers to 5": lambda dice, rows, columns: dice.integers(0, 5, (rows, columns)),
-    "row x column, the worst we know": lambda _, rows, columns: np.outer(np.arange(rows), np.arange(columns)) * 1.0,
+    "row x column": lambda dice, rows, columns: np.outer(dice.random(rows), dice.random(columns)),
+    "row x column, and noise": lambda dice, rows, columns: (
+        np.outer(dice.random(rows), dice.random(columns)) * (1 + 0.1 * dice.standard_normal((rows, columns)))
+    ),
+    "a sum of three such": lambda dice, rows, columns: dice.random((rows, 3)) @ dice.random((3, columns)),
 }
 
 

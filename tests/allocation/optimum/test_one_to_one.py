@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from concerted.allocation.optimum import one_to_one
 from concerted.allocation.optimum.one_to_one import marginals, match, match_best, match_ours, shadow_prices
 from concerted.errors import Invalid
 
@@ -68,6 +69,83 @@ def test_many_equal_costs_and_large_matrices_come_to_what_scipy_finds(square: bo
         costs = dice.integers(0, high, (60, 60 if square else 90))
         best = costs[linear_sum_assignment(costs)].sum()
         assert costs[np.arange(60), match_ours(costs)].sum() == best
+
+
+def row_times_column(rows: int, columns: int, noise: float) -> np.ndarray:
+    dice = np.random.default_rng(7)
+    product = np.outer(dice.random(rows), dice.random(columns))
+    return product * (1 + noise * dice.standard_normal((rows, columns)))
+
+
+SHAPES = [(310, 310), (300, 360), (360, 300), (110, 110), (100, 130), (130, 100)]
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.1])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("solve", [match, match_ours])
+def test_where_all_rows_want_the_same_columns_the_sum_is_still_the_lowest(
+    solve: Callable[[np.ndarray], np.ndarray], shape: tuple[int, int], noise: float
+) -> None:
+    from scipy.optimize import linear_sum_assignment
+
+    costs = row_times_column(*shape, noise)
+    found = solve(costs)
+    rows = np.flatnonzero(found >= 0)
+    assert len(set(found[rows].tolist())) == min(shape)
+    assert costs[rows, found[rows]].sum() == pytest.approx(costs[linear_sum_assignment(costs)].sum(), abs=1e-9)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.1])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_where_all_rows_want_the_same_columns_each_is_worth_what_solving_again_says(
+    shape: tuple[int, int], noise: float
+) -> None:
+    values = row_times_column(*shape, noise)
+    added = marginals(values, match_best(values))
+    for column in range(0, shape[1], 60):
+        without = best_sum(values) - best_sum(np.delete(values, column, axis=1))
+        assert added[column] == pytest.approx(without, abs=1e-9)
+
+
+def best_sum(values: np.ndarray) -> float:
+    found = match_best(values)
+    rows = np.flatnonzero(found >= 0)
+    return float(values[rows, found[rows]].sum())
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_prices_of_a_sample_change_no_answer_however_small_the_matrix(
+    monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(one_to_one, "MANY", 4)
+    monkeypatch.setattr(one_to_one, "MANY_SEARCHED", 4)
+    monkeypatch.setattr(one_to_one, "ROUNDS", 0)
+    dice = np.random.default_rng(seed)
+    rows, columns = dice.integers(4, 12, 2).tolist()
+    product = np.outer(dice.integers(0, 30, rows), dice.integers(0, 30, columns))
+    values = [product, np.where(dice.random(product.shape) < 0.3, -1, product), product % 7 - 1][seed % 3]
+    found = match_best(values)
+    by_search = match_best(values, ours=True)
+    paired = np.flatnonzero(by_search >= 0)
+    assert values[paired, by_search[paired]].sum() == best_sum(values)
+    row_prices, column_prices = shadow_prices(values, found)
+    assert (row_prices[:, None] + column_prices >= values).all()
+    assert row_prices.sum() + column_prices.sum() == best_sum(values)
+    without = [best_sum(values) - best_sum(np.delete(values, column, axis=1)) for column in range(columns)]
+    assert column_prices.tolist() == without, "each column's price is what the whole loses without it"
+
+
+def test_whole_numbers_that_have_few_patterns_are_matched_exactly() -> None:
+    costs = np.outer(np.arange(310), np.arange(310)) + 2**50  # above what floats can add up
+    found = match(costs)
+    assert costs[np.arange(310), found].sum() == sum(row * (309 - row) for row in range(310)) + 310 * 2**50
+
+
+def test_prices_of_a_sample_are_not_taken_off_where_digits_would_be_lost() -> None:
+    costs = row_times_column(310, 310, 0.0)
+    assert one_to_one._less_prices(costs, match) is not costs
+    costs[0, 0] = 1e15  # a pair that must not be
+    assert one_to_one._less_prices(costs, match) is costs
 
 
 def test_a_cost_that_is_no_number_is_named() -> None:

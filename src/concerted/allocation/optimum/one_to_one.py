@@ -1,21 +1,24 @@
 """The one-to-one assignment of a dense matrix: the pairs, what each column adds to the whole, and which of equals.
 
-Shortest augmenting paths, from all rows that are still free at once: one search grows a forest over reduced costs,
-and every tree that has reached a free column places its row.  Where scipy is installed, it finds the pairs.
+Where scipy is installed, it finds the pairs; else `augmenting` does.  Either is slow where all rows agree on which
+columns are good, as they do where a cost is one number of the row times one of the column: each search then goes
+through nearly all columns.  There a sample of the matrix is matched first, and its prices are taken off the whole.
 
-Source: Jonker & Volgenant, "A shortest augmenting path algorithm for dense and sparse linear assignment problems",
-Computing 38, 1987; for what a column adds: Leonard, "Elicitation of honest preferences for the assignment of
-individuals to positions", Journal of Political Economy 91, 1983.
+Source: for what a column adds: Leonard, "Elicitation of honest preferences for the assignment of individuals to
+positions", Journal of Political Economy 91, 1983; prices of some columns make prices of all: Villani, "Topics in
+Optimal Transportation", 2003, section 2.4 (the c-transform).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from concerted.allocation.optimum.assignment import UNASSIGNED
+from concerted.allocation.optimum.augmenting import place_all
 from concerted.errors import Invalid
 
 __all__ = ["marginals", "match", "match_best", "match_ours", "shadow_prices"]
@@ -23,10 +26,19 @@ __all__ = ["marginals", "match", "match_best", "match_ours", "shadow_prices"]
 Numbers = NDArray[Any]  # float64 or int64
 Columns = NDArray[np.intp]
 
-SWEEPS = 2  # of the reduction that begins the search
+Solve = Callable[[Numbers], Columns]  # of a matrix with at least as many columns as rows
+
 NEARLY_SQUARE = 20  # with at most a twentieth more columns than rows, empty rows make the matrix square
 TIED = 4  # cheapest columns of a row; where there are more, a search for one free column looks at nearly all of them
-SAMPLE = 32  # rows in which they are counted
+SAMPLE = 32  # rows in which they are counted; rows and columns in which patterns are sought
+MANY = 300  # rows from which on it pays to look for patterns
+MANY_SEARCHED = 100  # the same where scipy is not there, and each search costs more
+STRIDE = 4  # of so many rows and columns one is in the sample that is matched first
+PATTERNS = 3  # rows are sums of so many patterns, each times a number
+RESIDUE = 0.25  # but for this share
+SCARCE = 0.25  # mean price of a column, in standard deviations of the costs, from which on columns are contended for
+WILD = 10_000  # how far costs may lie apart, in middle distances, before sums with prices lose too many digits
+ROUNDS = 8  # in which all prices are found at once, before they are found one by one
 
 
 def match(costs: Numbers) -> Columns:
@@ -40,13 +52,14 @@ def match(costs: Numbers) -> Columns:
     try:
         from scipy.optimize import linear_sum_assignment
     except ImportError:
-        return match_ours(costs)
+        return _match(costs, _by_searching)
     if costs.dtype.kind == "i" and not _exact_as_floats(costs):
-        return match_ours(costs)
-    rows, columns = linear_sum_assignment(costs)
-    found = np.full(len(costs), UNASSIGNED, np.intp)
-    found[rows] = columns
-    return found
+        return _match(costs, _by_searching)
+
+    def by_scipy(wide: Numbers) -> Columns:
+        return np.asarray(linear_sum_assignment(wide)[1], np.intp)
+
+    return _match(costs, by_scipy)
 
 
 def match_best(values: Numbers, ours: bool = False) -> Columns:
@@ -64,15 +77,7 @@ def match_best(values: Numbers, ours: bool = False) -> Columns:
 def match_ours(costs: Numbers) -> Columns:
     """Do as `match`, by our own code alone.  Integers are exact up to 2**61 over the longer side."""
     _check(costs)
-    if costs.dtype.kind != "i":
-        costs = costs.astype(np.float64, copy=False)
-    row_count, column_count = costs.shape
-    if row_count > column_count:
-        found = np.full(row_count, UNASSIGNED, np.intp)
-        row_of = _match_wide(np.ascontiguousarray(costs.T))
-        found[row_of] = np.arange(column_count)
-        return found
-    return _match_wide(costs)
+    return _match(costs if costs.dtype.kind == "i" else costs.astype(np.float64, copy=False), _by_searching)
 
 
 def shadow_prices(values: Numbers, found: Columns) -> tuple[Numbers, Numbers]:
@@ -81,30 +86,22 @@ def shadow_prices(values: Numbers, found: Columns) -> tuple[Numbers, Numbers]:
     row price + column price >= value, equal where a pair is; 0 for what has no pair.  values: at least 0 where a
     pair may be, negative elsewhere.  A column's price is what the whole loses if the column is taken away, so VCG
     payments come of it in one pass of shortest paths: O(rows x columns) times the longest way round, mostly below 20.
+    Where that is long, as it is where all rows agree on which columns are good, prices of a sample show the way.
     """
-    row_count, column_count = values.shape
     taken = np.flatnonzero(found >= 0)
     used = found[taken]
-    spare = np.ones(column_count, bool)
+    pairs = np.ascontiguousarray(values[taken][:, used])
+    worth = pairs.diagonal()
+    spare = np.ones(values.shape[1], bool)
     spare[used] = False
-    again = np.zeros(row_count, values.dtype)  # what a row is still worth without its column
+    again = np.zeros(len(taken), values.dtype)  # what a row of a pair is still worth without its column
     if spare.any():
-        np.maximum(again, values[:, spare].max(axis=1), out=again)
-    worth = values[taken, used]
-    tiny = np.abs(values).max(initial=0) * 1e-15 if values.dtype.kind == "f" else 0
-    better = np.arange(len(taken))
-    for _ in range(row_count):
-        # a row may take the column of another, and that one looks for another in its turn
-        reach = (values[:, used[better]] + (again[taken[better]] - worth[better])).max(axis=1, initial=0)
-        rises = reach > again + tiny
-        again[rises] = reach[rises]
-        better = np.flatnonzero(rises[taken])
-        if not len(better):
-            break
-    prices = np.zeros(column_count, values.dtype)
-    prices[used] = worth - again[taken]
-    again[found < 0] = 0
-    return again, prices
+        np.maximum(again, values[np.ix_(taken, spare)].max(axis=1), out=again)
+    if not _raise_together(pairs, again):
+        again = worth - _cheapest_ways(pairs, worth - again, _prices_of_sample(-values, match)[used])
+    rows, columns = (np.zeros(count, values.dtype) for count in values.shape)
+    rows[taken], columns[used] = again, worth - again
+    return rows, columns
 
 
 def marginals(values: Numbers, found: Columns) -> Numbers:
@@ -124,18 +121,88 @@ def _exact_as_floats(costs: Numbers) -> bool:
     return bool(np.abs(costs).max(initial=0) * max(costs.shape) < 2**51)
 
 
-def _match_wide(costs: Numbers) -> Columns:
-    """Match at least as many columns as rows."""
+def _raise_together(pairs: Numbers, again: Numbers) -> bool:
+    """Raise what rows are worth without their columns, all at once in each round; say whether nothing rises more.
+
+    pairs: [row, column of a row].  A row may take the column of another, and that one looks for another in its turn.
+    """
+    worth, slack = pairs.diagonal(), _slack(pairs)
+    left = ROUNDS * len(again) if len(again) >= MANY else len(again) ** 2
+    news = np.arange(len(again))
+    while len(news) and left > 0:
+        left -= len(news)
+        reach = (pairs[:, news] + (again[news] - worth[news])).max(axis=1)
+        news = np.flatnonzero(reach > again + slack)
+        again[news] = reach[news]
+    return not len(news)
+
+
+def _cheapest_ways(pairs: Numbers, ends: Numbers, guess: Numbers) -> Numbers:
+    """Return the prices of columns, as the lengths of the shortest ways: a row gives up its column, takes another's ...
+
+    pairs: [row, column of a row].  ends: what a row loses that goes without any of these columns.  guess: of the
+    prices.  First the guess is lowered until no step is negative, and that is soon where it was good; then one search
+    from the ends finds all (Dijkstra 1959, on the lengths of Johnson 1977).  O(n**2) and the lowering.
+    """
+    steps = np.ascontiguousarray((pairs.diagonal()[:, None] - pairs).T)  # price of row's < price of the other's + step
+    prices, slack = guess.copy(), _slack(pairs)
+    order = np.argsort(prices, kind="stable").tolist()
+    is_news = np.ones(len(prices), bool)
+    for _ in range(len(prices)):  # as in Bellman & Ford's: each sweep makes right what is one step longer, or more
+        for at in order:
+            if is_news[at]:
+                ways = steps[at] + prices[at]
+                is_lower = ways < prices - slack
+                is_news |= is_lower
+                is_news[at] = False
+                prices[is_lower] = ways[is_lower]
+        if not is_news.any():
+            break
+        order.reverse()
+    steps += prices[:, None] - prices
+    lengths = ends - prices
+    never = np.inf if lengths.dtype.kind == "f" else np.int64(2**61)
+    waiting = lengths.copy()
+    for _ in range(len(lengths)):
+        at = int(waiting.argmin())
+        waiting[at] = never
+        ways = steps[at] + lengths[at]
+        is_shorter = (ways < lengths) & (waiting < never)
+        lengths[is_shorter] = waiting[is_shorter] = ways[is_shorter]
+    return lengths + prices
+
+
+def _slack(values: Numbers) -> Any:
+    """Return what is lost in rounding, and is no gain."""
+    return np.abs(values).max(initial=0) * 1e-15 if values.dtype.kind == "f" else 0
+
+
+def _match(costs: Numbers, solve: Solve) -> Columns:
     row_count, column_count = costs.shape
+    if row_count > column_count:
+        found = np.full(row_count, UNASSIGNED, np.intp)
+        found[_match(np.ascontiguousarray(costs.T), solve)] = np.arange(column_count)
+        return found
     if not row_count:
         return np.zeros(0, np.intp)
+    many = MANY_SEARCHED if solve is _by_searching else MANY
+    if row_count >= many and _has_few_patterns(costs):
+        costs = _less_prices(costs, solve)
+    return solve(costs)[:row_count]
+
+
+def _by_searching(costs: Numbers) -> Columns:
+    row_count, column_count = costs.shape
     extra = column_count - row_count
     if extra <= row_count // NEARLY_SQUARE or (extra <= row_count and _tied(costs)):
-        costs = np.concatenate([costs, np.zeros((extra, column_count), costs.dtype)])
-    search = _Search(costs)
-    search.reduce()
-    search.place_all()
-    return search.column_of[:row_count]
+        costs = _squared(costs, np.zeros(column_count, costs.dtype))
+    return place_all(costs)
+
+
+def _squared(costs: Numbers, filling: Numbers) -> Numbers:
+    """Add rows, all of them like this one, until there are as many as columns."""
+    extra = costs.shape[1] - len(costs)
+    return np.concatenate([costs, np.broadcast_to(filling, (extra, len(filling)))])
 
 
 def _tied(costs: Numbers) -> bool:
@@ -144,152 +211,39 @@ def _tied(costs: Numbers) -> bool:
     return bool((some == some.min(axis=1, keepdims=True)).sum() > TIED * len(some))
 
 
-class _Search:
-    """Pairs found so far, and the columns' prices, under which each pair is its row's cheapest."""
-
-    def __init__(self, costs: Numbers) -> None:
-        row_count, column_count = costs.shape
-        self._costs = costs
-        self._square = row_count == column_count
-        self._never = np.inf if costs.dtype.kind == "f" else np.int64(2**61)
-        self._price = costs.min(axis=0) if self._square else np.zeros(column_count, costs.dtype)
-        self.column_of = np.full(row_count, UNASSIGNED, np.intp)
-        self._row_of = np.full(column_count, UNASSIGNED, np.intp)
-        columns, rows = np.unique((costs - self._price).argmin(axis=1), return_index=True)
-        self._row_of[columns] = rows
-        self.column_of[rows] = columns
-
-    def reduce(self) -> None:
-        """Give each free row its cheapest column and lower that one's price as far as the second best allows."""
-        costs, price, column_of, row_of = self._costs, self._price, self.column_of, self._row_of
-        if len(price) < 2:
-            return
-        free = np.flatnonzero(column_of < 0).tolist()
-        for _ in range(SWEEPS):
-            later: list[int] = []
-            left = 4 * len(free)
-            stack = free[::-1]
-            while stack:
-                row = stack.pop()
-                reduced = costs[row] - price
-                column = int(reduced.argmin())
-                lowest = reduced[column]
-                reduced[column] = self._never
-                second = int(reduced.argmin())
-                gap = reduced[second] - lowest
-                if gap > 0:
-                    price[column] -= gap
-                elif row_of[column] >= 0:
-                    column = second
-                loser = int(row_of[column])
-                row_of[column], column_of[row] = row, column
-                if loser >= 0:
-                    column_of[loser] = UNASSIGNED
-                    left -= 1
-                    (stack if gap > 0 and left > 0 else later).append(loser)
-            free = later
-
-    def place_all(self) -> None:
-        """Place the rows that are left: in a square matrix many at a time, else one by one.
-
-        With columns to spare a search must end at the first of them, for an empty column has no price.
-        """
-        together = self._square
-        while len(free := np.flatnonzero(self.column_of < 0)):
-            roots = free if together else free[:1]
-            wanted = -(-len(roots) // 2)
-            placed = _Forest(self._costs, self._price, self._row_of, roots).place(self.column_of, wanted)
-            if placed < wanted:
-                self._place_over_ties()
-                together = placed > 1  # where one tree takes all, one root is enough
-
-    def _place_over_ties(self) -> None:
-        """Place rows whose cheapest column is free: where many costs are equal, one tree would take all columns."""
-        for row in np.flatnonzero(self.column_of < 0).tolist():
-            reduced = self._costs[row] - self._price
-            free = np.flatnonzero((reduced == reduced.min()) & (self._row_of < 0))
-            if len(free):
-                self.column_of[row], self._row_of[free[0]] = free[0], row
+def _has_few_patterns(costs: Numbers) -> bool:
+    """Say whether each row is, but for a rest, a number of its own and a sum of a few rows, each times a number."""
+    rows, columns = (np.linspace(0, count - 1, SAMPLE).astype(np.intp) for count in costs.shape)
+    some = costs[np.ix_(rows, columns)].astype(np.float64)
+    some -= some.mean()
+    whole = float((some**2).sum())
+    some -= some.mean(axis=0)
+    some -= some.mean(axis=1, keepdims=True)
+    residue = float((np.linalg.svd(some, compute_uv=False)[PATTERNS:] ** 2).sum())
+    return whole > 0 and residue <= RESIDUE * whole
 
 
-class _Forest:
-    """The cheapest ways from some free rows over reduced costs, grown column by column, nearest first."""
+def _less_prices(costs: Numbers, solve: Solve) -> Numbers:
+    """Return a matrix with the same best pairs, in which columns that many rows want cost more; rows may be added.
 
-    def __init__(self, costs: Numbers, price: Numbers, row_of: Columns, roots: Columns) -> None:
-        self._costs, self._price, self._row_of = costs, price, row_of
-        reduced = costs[roots] - price
-        reduced -= reduced.min(axis=1, keepdims=True)
-        self._far = reduced.min(axis=0)  # the distance of each column not yet reached
-        self._before = roots[reduced.argmin(axis=0)]  # the row from which it is reached
-        self._root = np.full(len(costs), UNASSIGNED, np.intp)
-        self._root[roots] = roots
-        self._never = np.inf if costs.dtype.kind == "f" else np.int64(2**61)
-        self._open = price.copy()  # a column reached is no longer in reach: its price here is the lowest
-        self._reached: list[int] = []
-        self._distances: list[Any] = []
-        self._ends: dict[int, int] = {}  # root -> the free column at the end of its way
+    Whatever the prices are, the pairs stay the best: of a square matrix each column is taken once, so what is added
+    to a column is added to every answer.
+    """
+    some = costs[::STRIDE, ::STRIDE]
+    if np.ptp(costs) > WILD * np.median(np.abs(some - np.median(some))):
+        return costs
+    prices = _prices_of_sample(costs, solve)
+    if prices.mean() < SCARCE * some.std():
+        return costs
+    reduced = _squared(costs + prices, prices)
+    reduced -= reduced.min(axis=1, keepdims=True)
+    return reduced
 
-    def place(self, column_of: Columns, wanted: int) -> int:
-        """Grow until so many roots have a way to a free column; set prices, go the ways, return how many."""
-        far, last = self._far, None
-        while len(self._ends) < wanted:
-            column = int(far.argmin())
-            distance = far[column]
-            if distance == self._never:
-                break
-            # Equal distances come in numbers or not at all: look for others only when there was one before.
-            columns = np.flatnonzero(far == distance) if distance == last else [column]
-            last = distance
-            if len(columns) == 1:
-                self._reach(column, distance)
-            else:
-                self._reach_many(np.asarray(columns), distance)
-        limit = self._distances[-1]
-        self._price[self._reached] += np.array(self._distances, self._price.dtype) - limit
-        for end in self._ends.values():
-            column = end
-            while column != UNASSIGNED:
-                row = self._before[column]
-                self._row_of[column] = row
-                column, column_of[row] = int(column_of[row]), column
-        return len(self._ends)
 
-    def _reach(self, column: int, distance: Any) -> None:
-        row = int(self._row_of[column])
-        root = int(self._root[self._before[column]])
-        self._close(column, distance)
-        if row < 0:
-            self._ends.setdefault(root, column)
-            return
-        self._root[row] = root
-        offset = distance - (self._costs[row, column] - self._price[column])
-        self._come_from(self._costs[row] + offset, row)
-
-    def _reach_many(self, columns: Columns, distance: Any) -> None:
-        rows = self._row_of[columns]
-        roots = self._root[self._before[columns]]
-        for column in columns.tolist():
-            self._close(column, distance)
-        for column, root in zip(columns[rows < 0].tolist(), roots[rows < 0].tolist(), strict=True):
-            self._ends.setdefault(root, column)
-        held = rows >= 0
-        rows, columns = rows[held], columns[held]
-        if len(rows):
-            self._root[rows] = roots[held]
-            offsets = distance - (self._costs[rows, columns] - self._price[columns])
-            ways = self._costs[rows] + offsets[:, None]
-            nearest = ways.argmin(axis=0)
-            self._come_from(ways[nearest, np.arange(len(nearest))], rows[nearest])
-
-    def _come_from(self, ways: Numbers, rows: Any) -> None:
-        """Note the ways that are shorter than those known."""
-        ways -= self._open
-        shorter = ways < self._far
-        np.copyto(self._far, ways, where=shorter)
-        np.copyto(self._before, rows, where=shorter)
-
-    def _close(self, column: int, distance: Any) -> None:
-        self._reached.append(column)
-        self._distances.append(distance)
-        self._far[column] = self._never
-        self._open[column] = -2 * self._never  # so that no way there is ever the shorter
+def _prices_of_sample(costs: Numbers, solve: Solve) -> Numbers:
+    """Return prices of all columns, at which no row of a sample is better off with one that is not in the sample."""
+    some = np.ascontiguousarray(costs[::STRIDE, ::STRIDE])
+    _, prices = shadow_prices(some.max() - some, _match(some, solve))
+    lowest = (costs[::STRIDE, ::STRIDE] + prices).min(axis=1)
+    highest: Numbers = (lowest[:, None] - costs[::STRIDE]).max(axis=0)
+    return np.maximum(highest, 0)
