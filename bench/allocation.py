@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from beside import tsplib
+from beside import bbob, told_in_words, tsplib, vehicles
 
 from concerted.allocation.market.bids import Bid, Terms
 from concerted.allocation.market.market import clear
@@ -36,20 +36,27 @@ from concerted.allocation.optimum.generalised import assign_generalised
 from concerted.allocation.optimum.one_to_one import match
 from concerted.allocation.optimum.packing import pack
 from concerted.groups.bargaining import rubinstein
-from concerted.groups.shapley import shapley
+from concerted.groups.shapley import banzhaf_index, shapley, shapley_shubik
 from concerted.groups.stability import nucleolus
 from concerted.groups.structures import best_structure
 from concerted.swarm.pheromones import Colony
+from concerted.swarm.search import Search
+from concerted.swarm.space import Space
 from concerted.swarm.tours import Map
 from concerted.values import AgentId, Task, TaskId
 
-STEPS = {"gap-min": 8_000_000, "cats-wdp-max": 25_000_000}
+STEPS = {"gap-min": 8_000_000, "cats-wdp-max": 25_000_000, "cvrp": 25_000_000, "bbob": 100_000}
 SOLVER_S = {"gap-min": 0.0, "cats-wdp-max": 4.0}
 TRIP_S = 3.0
-KNOWN = ("optimum", "best_known", "best_seen")  # the first that a case has
+BLACK_BOX_GAP = 1e-8  # to the least value, at which a search is over
+# the first that a case has
+KNOWN = (
+    "optimum", "best_known", "best_seen", "payment", "payments", "first_mover_share", "answers", "f_opt",
+)  # fmt: skip
 
 Case = dict[str, Any]
 Found = tuple[Any, str, Any]  # value, status, bound
+Solve = Callable[[], Found] | str  # how a case is solved, or why it is not
 
 
 @dataclass
@@ -67,6 +74,8 @@ class Line:
     def in_columns(self) -> str:
         cells = [self.kind, self.file, _shown(self.value), self.status, _shown(self.bound), _shown(self.known)]
         ratio = f"{self.value / self.known:.5f}" if _number(self.value) and _number(self.known) and self.known else ""
+        if self.kind == "bbob":  # values may be near 0 or below
+            ratio = f"+{self.value - self.known:.1e}"
         widths = (22, 36, 16, 9, 16, 16)
         return " ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) + (
             f" {ratio:>8} {self.cpu_s:8.3f} s"
@@ -102,16 +111,15 @@ def _published() -> Path:
 
 def _run(case: Case, folder: Path, wants: argparse.Namespace) -> Line:
     kind, file = case["kind"], case.get("file") or case.get("name", "")
-    known = next(
-        (case[name] for name in KNOWN if case.get(name) is not None),
-        case.get("payment", case.get("first_mover_share", case.get("answers"))),
-    )
+    known = next((case[name] for name in KNOWN if case.get(name) is not None), None)
+    if kind == "bbob":
+        file = f"f{case['fid']}, instance {case['instance']}"
     steps, solver_s = wants.steps or STEPS.get(kind, 1), SOLVER_S.get(kind, 0.0)
     effort = Effort(steps, solver_s=solver_s if wants.solver is None else wants.solver)
     reader = READERS.get(kind)
-    search = reader(case, folder, effort) if reader else None
-    if search is None:
-        return Line(kind, file, None, "not run", None, known, 0.0)
+    search = reader(case, folder, effort) if reader else f"we solve no {kind}"
+    if isinstance(search, str):
+        return Line(kind, file, None, f"not run: {search}", None, known, 0.0)
     began = time.process_time()
     value, status, bound = search()
     return Line(kind, file, value, status, bound, known, time.process_time() - began)
@@ -166,16 +174,27 @@ def _combinatorial(case: Case, folder: Path, effort: Effort) -> Callable[[], Fou
     return search
 
 
-def _auction(case: Case, _folder: Path, _effort: Effort) -> Callable[[], Found] | None:
-    """Return what the winner of a single thing pays; cases told in words are in the tests."""
-    if not isinstance(case.get("bids"), dict):
-        return None
-    thing = TaskId("thing")
-    bids = [Bid(agent=AgentId(name), tasks=(thing,), price=float(price)) for name, price in case["bids"].items()]
+def _auction(case: Case, _folder: Path, _effort: Effort) -> Solve:
+    """Return what the winners pay or are paid, by VCG: of one thing in a sale or a procurement, or of equal things."""
+    thing, named = TaskId("thing"), re.search(r"asks ([\d,]+)", case["name"])
+    terms, several = Terms(direction="sale"), isinstance(case.get("bids"), str)
+    tasks = [Task(id=thing)]
+    if isinstance(case.get("bids"), dict):
+        bids = [Bid(agent=AgentId(name), tasks=(thing,), price=float(price)) for name, price in case["bids"].items()]
+    elif several:
+        bids = told_in_words.bundle_bids(case["bids"])
+        tasks = [Task(id=one) for one in sorted({task for bid in bids for task in bid.tasks})]
+    elif named:
+        asks = [float(price) for price in named[1].split(",")]
+        tasks, terms = [Task(id=thing, max_budget=sum(asks))], Terms(surplus=True)
+        bids = [Bid(agent=AgentId(f"asks {ask:g}"), tasks=(thing,), price=ask) for ask in asks]
+    else:
+        return "its bids are told in words that this script does not read"
 
     def search() -> Found:
-        clearing = clear([Task(id=thing)], bids, "one_to_one", "vcg", Terms(direction="sale"))
-        return clearing.awards[0].paid, clearing.status, None
+        clearing = clear(tasks, bids, "combinatorial" if several else "one_to_one", "vcg", terms)
+        paid = {award.bid.agent: round(award.paid, 9) for award in clearing.awards}
+        return dict(sorted(paid.items())) if several else next(iter(paid.values())), clearing.status, None
 
     return search
 
@@ -192,19 +211,26 @@ def _structure(case: Case, folder: Path, _effort: Effort) -> Callable[[], Found]
     return search
 
 
-def _game(case: Case, _folder: Path, _effort: Effort) -> Callable[[], Found] | None:
-    """Return the shares; coalitions come by size, then by members.  Games told in words are in the tests."""
-    if case["order"] != "lex":
-        return None
-    count = (len(case["values"]) + 1).bit_length() - 1
-    coalitions = [team for size in range(1, count + 1) for team in combinations(range(count), size)]
-    table = np.zeros(1 << count)
-    for team, worth in zip(coalitions, case["values"], strict=True):
-        table[sum(1 << member for member in team)] = worth
-    methods = {"shapley": lambda: shapley(table), "nucleolus": lambda: nucleolus(table)}
+def _game(case: Case, _folder: Path, _effort: Effort) -> Solve:
+    """Return what is asked for; coalitions come by size, then by members, or are told in words."""
+    if case["order"] == "lex":
+        count = (len(case["values"]) + 1).bit_length() - 1
+        coalitions = [team for size in range(1, count + 1) for team in combinations(range(count), size)]
+        table = np.zeros(1 << count)
+        for team, worth in zip(coalitions, case["values"], strict=True):
+            table[sum(1 << member for member in team)] = worth
+    else:
+        table = told_in_words.game(case["name"])
+        if table is None:
+            return "its worths are told in words that this script does not read"
+    methods = {
+        "shapley": lambda: shapley(table), "nucleolus": lambda: nucleolus(table),
+        "prenucleolus": lambda: nucleolus(table, "preimputations"), "banzhaf_normalised": lambda: banzhaf_index(table),
+        "shapley_shubik": lambda: shapley_shubik(table), "shapley_shubik_3dp": lambda: shapley_shubik(table),
+    }  # fmt: skip
     asked = [name for name in case["answers"] if name in methods]
     if not asked:
-        return None
+        return f"we have no {', '.join(name for name in case['answers'] if name != 'note')}"
     return lambda: ({name: _shares(methods[name]()) for name in asked}, "optimal", None)
 
 
@@ -221,13 +247,43 @@ def _round_trip(case: Case, folder: Path, _effort: Effort) -> Callable[[], Found
     return search
 
 
+def _vehicles(case: Case, folder: Path, effort: Effort) -> Solve:
+    """Shortest routes of vehicles with room for so much, as TSPLIB writes it; nothing is proved."""
+    distances = tsplib.read(folder / case["file"])
+    wanted, room = vehicles.demands(folder / case["file"])
+
+    def search() -> Found:
+        found = vehicles.routes(distances, wanted, room, effort)
+        assert sorted(stop for route in found for stop in route) == list(range(1, len(distances)))
+        assert all(sum(wanted[stop] for stop in route) <= room for route in found)
+        return sum(vehicles.length(route, distances) for route in found), "feasible", None
+
+    return search
+
+
+def _black_box(case: Case, _folder: Path, effort: Effort) -> Solve:
+    """Least value of a function of the black-box benchmark, by the search of swarms; at most so many evaluations."""
+    function = bbob.function(case["fid"], case["instance"], case["x_opt"])
+    space = Space.of({f"x{place}": {"float": [-5, 5]} for place in range(case["dim"])})
+
+    def search() -> Found:
+        swarm = Search(space, seed=0, budget=effort.steps)
+        while swarm.told < effort.steps and (swarm.best is None or swarm.best.value > BLACK_BOX_GAP):
+            batch = swarm.ask_all(swarm.population)
+            swarm.tell_all(batch, function(swarm.numbers(batch)))
+        assert swarm.best is not None
+        return case["f_opt"] + swarm.best.value, "feasible", None
+
+    return search
+
+
 def _bargain(case: Case, _folder: Path, _effort: Effort) -> Callable[[], Found]:
     """Return what the first of two gets who make offers in turn, by their discounts."""
     discounts = [float(text) for text in re.findall(r"=(\d*\.\d+)", case["name"])] * 2
     return lambda: (round(rubinstein(1.0, discounts[:2])[0], 6), "optimal", None)
 
 
-READERS: dict[str, Callable[[Case, Path, Effort], Callable[[], Found] | None]] = {
+READERS: dict[str, Callable[[Case, Path, Effort], Solve]] = {
     "assignment": _assignment,
     "gap-min": _generalised,
     "cats-wdp-max": _combinatorial,
@@ -235,6 +291,8 @@ READERS: dict[str, Callable[[Case, Path, Effort], Callable[[], Found] | None]] =
     "coalition-structure-max": _structure,
     "tu-game": _game,
     "tsp": _round_trip,
+    "cvrp": _vehicles,
+    "bbob": _black_box,
     "bargaining": _bargain,
 }
 
