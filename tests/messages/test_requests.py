@@ -1,21 +1,13 @@
-"""What travels: names as the specification spells them, payloads that fit, envelopes with every field."""
+"""The requests travel under the names that the specification spells, and come back as they were."""
 
-from typing import Any
-
-import msgspec
 import pytest
 
-from concerted.errors import Invalid
 from concerted.messages import (
-    ENVELOPE_BYTES,
     AgreeToContract,
     AnnounceAuction,
     AssumeLeadership,
     AuctionClosed,
     Average,
-    Beat,
-    Bid,
-    Bids,
     CallForProposals,
     CancelTask,
     CheckProgress,
@@ -26,7 +18,6 @@ from concerted.messages import (
     CounterOffer,
     Custom,
     DecomposeObjective,
-    Envelope,
     ExecuteTask,
     FindTrip,
     FollowLeader,
@@ -36,7 +27,6 @@ from concerted.messages import (
     NotUnderstood,
     ProposeDivision,
     RejectProposal,
-    Reply,
     Request,
     RequestBid,
     RequestDivision,
@@ -46,7 +36,7 @@ from concerted.messages import (
     encode_request,
     request_type,
 )
-from concerted.values import AgentId, AgentStatus, Objective, RunId, Task, TaskId
+from concerted.values import AgentId, Objective, Task, TaskId
 
 ANN, BOB, DRAFT, READ = AgentId("ann"), AgentId("bob"), TaskId("draft"), TaskId("read")
 TASK = Task(id=DRAFT, payload={"topic": "tides"}, after=(READ,), required_capabilities={"writing": 0.5})
@@ -128,88 +118,11 @@ def test_a_request_travels_under_its_name_and_comes_back_as_it_was(request_: Req
 
 
 def test_every_request_is_tried_above() -> None:
-    assert {type(request) for request, _ in REQUESTS} == set(Request.__subclasses__())
-
-
-def test_the_type_is_not_part_of_the_payload() -> None:
-    assert encode_request(GetStatus()) == b"{}"
-    assert encode_request(CancelTask(task=DRAFT, epoch=1)) == b'{"epoch":1,"reason":"","task":"draft"}'
-
-
-def test_equal_requests_give_equal_payloads() -> None:
-    one = AuctionClosed(auction="a", awards={DRAFT: ANN, READ: BOB})
-    other = AuctionClosed(auction="a", awards={READ: BOB, DRAFT: ANN})
-    assert encode_request(one) == encode_request(other)
-
-
-def test_a_type_nobody_knows_is_the_users_own() -> None:
-    assert decode_request("tune", b'{"pitch":440}') == Custom(name="tune", data={"pitch": 440})
-
-
-@pytest.mark.parametrize(
-    ("name", "payload", "message"),
-    [
-        ("EXECUTE_TASK", b"{}", "EXECUTE_TASK: the payload does not fit: Object missing required field `task`"),
-        ("CANCEL_TASK", b'{"task":1,"epoch":1}', "CANCEL_TASK: the payload does not fit: Expected `str`, got `int`"),
-        ("GET_STATUS", b"[1", "GET_STATUS: the payload does not fit: "),
-        ("tune", b"{", "tune: the payload does not fit: "),
-        ("REQUEST_BID", b'{"auction":"a","closes_at":1,"tasks":[{"id":""}]}', "cannot name a task"),
-    ],
-)
-def test_a_payload_that_does_not_fit_names_the_type_and_the_reason(name: str, payload: bytes, message: str) -> None:
-    with pytest.raises(Invalid) as caught:
-        decode_request(name, payload)
-    assert message in caught.value.message
+    here = {kind for kind in Request.__subclasses__() if kind.__module__ == Request.__module__}
+    assert {type(request) for request, _ in REQUESTS} == here
 
 
 def test_a_notice_expects_no_reply_and_all_else_does() -> None:
     notices = {name for request, name in REQUESTS if type(request).notice}
     told = {"REJECT_PROPOSAL", "CONTRACT_ENDED", "NOT_UNDERSTOOD"}
     assert notices == {"ANNOUNCE_AUCTION", "AUCTION_CLOSED", "CANCEL_TASK", "COALITION_CHANGED", *told}
-
-
-def test_an_envelope_has_every_field_of_the_specification_and_comes_back_as_it_was() -> None:
-    fields = {"id", "timestamp", "version", "source", "destination", "type", "category", "priority", "payload"}
-    fields |= {"headers", "delivery_mode", "processing_mode", "metadata"}
-    assert fields <= set(Envelope.__struct_fields__)
-    sent = Envelope(
-        id="m-1", type="EXECUTE_TASK", destination=ANN, payload=msgspec.Raw(b'{"task":{"id":"draft"}}'), source="c",
-        timestamp=1.5, category="task", priority="urgent", headers={"h": "1"}, delivery_mode="exactly_once",
-        metadata={"m": [1]}, coordination_id=RunId("r"), correlation_id="m-0", idempotency_key="r#1@1", epoch=4,
-        reply_by=9.0, lamport=12, traceparent="00-0-0-01",
-    )  # fmt: skip
-    back = msgspec.json.decode(msgspec.json.encode(sent), type=Envelope)
-    assert bytes(back.payload) == bytes(sent.payload)
-    for name in set(Envelope.__struct_fields__) - {"payload"}:
-        assert getattr(back, name) == getattr(sent, name)
-
-
-def test_the_smallest_envelope_is_one_short_line() -> None:
-    line = msgspec.json.encode(Envelope(id="1", type="GET_STATUS", destination=ANN))
-    assert line == b'{"id":"1","type":"GET_STATUS","destination":"ann"}'
-    assert len(line) < ENVELOPE_BYTES
-
-
-@pytest.mark.parametrize("field", ["category", "priority", "delivery_mode", "processing_mode"])
-def test_an_envelope_with_a_word_nobody_knows_is_refused(field: str) -> None:
-    wire = {"id": "1", "type": "GET_STATUS", "destination": "ann", field: "perhaps"}
-    with pytest.raises(msgspec.ValidationError, match=rf"Invalid enum value 'perhaps' - at `\$\.{field}`"):
-        msgspec.convert(wire, Envelope)
-
-
-ANSWERS: list[Any] = [
-    Reply(agent=ANN, status="ok", value={"pages": 2}, key="r#1@1", epoch=4, cached=True),
-    Reply(agent=ANN, status="failed", error="it rained"),
-    Bids(bids=(Bid(task=DRAFT, cost=1.0, estimated_duration_s=2.0, quality_score=0.5),), reliability=0.9, load=2.0),
-    Beat(agent=ANN, status=AgentStatus(id=ANN, state="busy"), running=("k",), progress={"k": (1.0, 2.0)}),
-]
-
-
-@pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: type(answer).__name__)
-def test_an_answer_comes_back_from_the_wire_as_it_was(answer: Any) -> None:
-    assert msgspec.json.decode(msgspec.json.encode(answer), type=type(answer)) == answer
-
-
-@pytest.mark.parametrize("status", ["ok", "refused", "failed", "timeout", "lost", "cancelled"])
-def test_only_an_ok_reply_has_a_value_to_read(status: Any) -> None:
-    assert Reply(agent=ANN, status=status).ok is (status == "ok")

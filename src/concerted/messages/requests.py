@@ -1,32 +1,25 @@
-"""What travels between a coordinator and its agents: the envelope, the requests, the replies.
+"""The requests: everything that a coordinator may say to an agent, and what is answered.
 
 A *request* is a frozen struct whose class is its type (`RequestBid` travels as `REQUEST_BID`); whoever
-needs a type of their own uses `Custom`.  A request that is a *notice* expects no reply.  On every wire
-an envelope is one JSON object; its `payload` is the request without its type.
+needs a type of their own uses `Custom`.  A request that is a *notice* expects no reply.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from concerted.errors import Invalid
-from concerted.values import AgentId, AgentStatus, Instant, Objective, RunId, Task, TaskId, encode
+from concerted.values import AgentId, Instant, Objective, Task, TaskId
 
 __all__ = [
-    "ENVELOPE_BYTES", "AgreeToContract", "AnnounceAuction", "AssumeLeadership", "AuctionClosed", "Average",
-    "Beat", "Bid", "Bids", "CallForProposals", "CancelTask", "CheckProgress", "CoalitionChanged",
-    "ContractAcceptance", "ContractEnded", "ContractTerms", "CounterOffer", "Custom", "DecomposeObjective",
-    "Envelope", "ExecuteTask", "FindTrip", "FollowLeader", "GetCapabilities", "GetStatus", "Judge", "Judgement",
-    "NotUnderstood", "PenaltyClauses", "Proposal", "ProposeDivision", "RejectProposal", "Reply", "ReplyStatus",
-    "Request", "RequestBid", "RequestDivision", "RequestVote", "ValueCoalitions", "decode_request",
-    "encode_request", "request_type",
+    "AgreeToContract", "AnnounceAuction", "AssumeLeadership", "AuctionClosed", "Average", "Bid", "Bids",
+    "CallForProposals", "CancelTask", "CheckProgress", "CoalitionChanged", "ContractAcceptance",
+    "ContractEnded", "ContractTerms", "CounterOffer", "Custom", "DecomposeObjective", "ExecuteTask", "FindTrip",
+    "FollowLeader", "GetCapabilities", "GetStatus", "Judge", "Judgement", "NotUnderstood", "PenaltyClauses",
+    "Proposal", "ProposeDivision", "RejectProposal", "Request", "RequestBid", "RequestDivision", "RequestVote",
+    "ValueCoalitions",
 ]  # fmt: skip
-
-ENVELOPE_BYTES = 1 << 20  # the largest envelope on any wire, unless the configuration says otherwise
-
-ReplyStatus = Literal["ok", "refused", "failed", "timeout", "lost", "cancelled"]
 
 
 def _screaming(name: str) -> str:
@@ -396,104 +389,3 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     choice: str
     reason: str = ""
     signature: str | None = None
-
-
-class Envelope(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One message on its way, with every field of the specification's and what durability adds.
-
-    idempotency_key names the effect: the same key is the same command, however often it arrives.
-    epoch is the coordinator's for this coordination: an agent that has seen a higher one refuses.
-    lamport: the newest of the sender's log when it was sent.
-    """
-
-    id: str
-    type: str
-    destination: AgentId
-    payload: msgspec.Raw = msgspec.Raw(b"{}")
-    source: str = "coordinator"
-    timestamp: Instant = 0.0
-    version: str = "1.0"
-    category: Literal["system", "task", "user"] = "system"
-    priority: Literal["low", "medium", "high", "urgent"] = "high"
-    headers: dict[str, str] = {}
-    delivery_mode: Literal["at_most_once", "at_least_once", "exactly_once"] = "at_least_once"
-    processing_mode: Literal["sync", "async"] = "sync"
-    metadata: dict[str, Any] = {}
-    coordination_id: RunId | None = None
-    correlation_id: str | None = None
-    performative: str = "request"
-    idempotency_key: str = ""
-    epoch: int = 0
-    reply_by: Instant | None = None
-    lamport: int = 0
-    traceparent: str | None = None
-
-
-class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One agent's one answer to one command.
-
-    status: ok, refused (it said no), failed (it tried), timeout (the deadline came first), lost (the
-    agent is gone or its lease is), cancelled (nobody wants the answer any more).
-    """
-
-    agent: AgentId
-    status: ReplyStatus
-    value: Any = None
-    error: str | None = None
-    key: str = ""
-    epoch: int = 0
-    cached: bool = False
-
-    @property
-    def ok(self) -> bool:
-        """Whether there is a value to read."""
-        return self.status == "ok"
-
-
-class Beat(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An agent's heartbeat: its status and the keys of the commands it is at work on.
-
-    progress: key -> (step, of), of those whose function has said where it stands.
-    """
-
-    agent: AgentId
-    status: AgentStatus | None = None
-    running: tuple[str, ...] = ()
-    progress: dict[str, tuple[float, float]] = {}
-
-
-R = TypeVar("R", bound=Request)
-
-_BY_TYPE: dict[str, type[Request]] = {}
-
-
-def request_type(request: Request) -> str:
-    """Return the type under which a request travels: REQUEST_BID, or the name of a Custom one."""
-    if isinstance(request, Custom):
-        return request.name
-    return str(type(request).__struct_config__.tag)
-
-
-def encode_request(request: Request) -> bytes:
-    """Encode a request's payload (without its type) as canonical JSON."""
-    if isinstance(request, Custom):
-        return encode(request.data)
-    fields = {name: getattr(request, name) for name in request.__struct_fields__}
-    return encode(fields)
-
-
-def decode_request(type_name: str, payload: bytes) -> Request:
-    """Turn a wire type and payload back into a request; an unknown type becomes Custom.
-
-    Raises:
-        Invalid: the payload does not fit the type.
-    """
-    if not _BY_TYPE:
-        _BY_TYPE.update({str(kind.__struct_config__.tag): kind for kind in Request.__subclasses__()})
-    kind = _BY_TYPE.get(type_name)
-    try:
-        if kind is None or kind is Custom:
-            return Custom(name=type_name, data=msgspec.json.decode(payload))
-        return msgspec.json.decode(payload, type=kind)
-    except msgspec.MsgspecError as error:
-        raise Invalid(f"{type_name}: the payload does not fit: {error}") from error

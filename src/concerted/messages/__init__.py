@@ -1,0 +1,52 @@
+"""What travels between a coordinator and its agents: the envelope, the requests, the replies."""
+
+from __future__ import annotations
+
+from concerted.messages.coding import decode_request, encode_request, request_type
+from concerted.messages.envelope import ENVELOPE_BYTES, Beat, Envelope, Reply, ReplyStatus
+from concerted.messages.requests import (
+    AgreeToContract,
+    AnnounceAuction,
+    AssumeLeadership,
+    AuctionClosed,
+    Average,
+    Bid,
+    Bids,
+    CallForProposals,
+    CancelTask,
+    CheckProgress,
+    CoalitionChanged,
+    ContractAcceptance,
+    ContractEnded,
+    ContractTerms,
+    CounterOffer,
+    Custom,
+    DecomposeObjective,
+    ExecuteTask,
+    FindTrip,
+    FollowLeader,
+    GetCapabilities,
+    GetStatus,
+    Judge,
+    Judgement,
+    NotUnderstood,
+    PenaltyClauses,
+    Proposal,
+    ProposeDivision,
+    RejectProposal,
+    Request,
+    RequestBid,
+    RequestDivision,
+    RequestVote,
+    ValueCoalitions,
+)
+
+__all__ = [
+    "ENVELOPE_BYTES", "AgreeToContract", "AnnounceAuction", "AssumeLeadership", "AuctionClosed", "Average",
+    "Beat", "Bid", "Bids", "CallForProposals", "CancelTask", "CheckProgress", "CoalitionChanged",
+    "ContractAcceptance", "ContractEnded", "ContractTerms", "CounterOffer", "Custom", "DecomposeObjective",
+    "Envelope", "ExecuteTask", "FindTrip", "FollowLeader", "GetCapabilities", "GetStatus",
+    "Judge", "Judgement", "NotUnderstood", "PenaltyClauses", "Proposal",
+    "ProposeDivision", "RejectProposal", "Reply", "ReplyStatus", "Request", "RequestBid", "RequestDivision",
+    "RequestVote", "ValueCoalitions", "decode_request", "encode_request", "request_type",
+]  # fmt: skip
