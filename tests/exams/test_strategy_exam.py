@@ -120,11 +120,21 @@ def with_budgets(**options: str) -> Setting:
 
 @pytest.mark.parametrize("check", [REPLAY, *(pytest.param(one, marks=pytest.mark.seeds) for one in (DEATH, LOSSY))])
 @pytest.mark.parametrize(
-    ("award", "payment"),
-    [("optimal", "vcg"), ("combinatorial", "as_bid"), ("combinatorial", "vcg"), ("ascending", "as_bid")],
+    "options",
+    [
+        {"award": "optimal", "payment": "vcg"},
+        {"award": "optimal", "scoring": "minmax"},
+        {"award": "generalised", "scoring": "fixed"},
+        {"award": "generalised", "payment": "vcg"},
+        {"award": "combinatorial"},
+        {"award": "combinatorial", "payment": "vcg"},
+        {"award": "ascending"},
+        {"award": "cbba"},
+    ],
+    ids=lambda options: "-".join(options.values()),
 )
-def test_the_other_mechanisms_of_the_auction_pass(award, payment, check):
-    check_strategy(choose.load("auction"), check, setting=lambda: with_budgets(award=award, payment=payment))
+def test_the_other_mechanisms_of_the_auction_pass(options, check):
+    check_strategy(choose.load("auction"), check, setting=lambda: with_budgets(**options))
 
 
 def in_coalitions():

@@ -715,6 +715,96 @@ def test_prices_rise_until_the_second_stops(play: Any, task: Any) -> None:
     play(act)
 
 
+def takes(task: str, cost: float, size: float) -> Bid:
+    return Bid(task=TaskId(task), cost=cost, estimated_duration_s=10.0, size=size)
+
+
+def test_large_tasks_are_shared_out_by_how_much_of_an_agent_each_takes(play: Any, task: Any) -> None:
+    """ann has room for five places: two tasks of two, and the third only when one of them is done."""
+
+    async def act(stage: Any) -> None:
+        await stage.enter(offering("ann", *(takes(name, 1.0, 2.0) for name in "abc"), capacity=5))
+        view = await stage.run("auction", [task("a"), task("b"), task("c")], award="generalised")
+        assert winners(view) == {"a": "ann", "b": "ann", "c": "ann"}
+        sold = [sorted(closed.data["awards"]) for closed in await stage.log("auction.closed")]
+        assert [tasks for tasks in sold if tasks] == [["a", "b"], ["c"]]
+
+    play(act)
+
+
+def test_a_task_that_takes_more_than_any_agent_has_fails_and_says_so(play: Any, task: Any) -> None:
+    async def act(stage: Any) -> None:
+        await stage.enter(offering("ann", takes("a", 1.0, 3.0), takes("b", 1.0, 0.5), capacity=2))
+        view = await stage.run("auction", [task("a", retries=0), task("b", retries=0)], award="generalised")
+        reasons = {one["task_id"]: one["reason"] for one in view.result["auction_results"]}
+        assert reasons["a"] == "no bid is admissible: ann, too large: it takes 3, and ann has capacity for 2"
+        (closed,) = await stage.log("auction.closed")
+        assert closed.data["silent"] == {"ann": "its bid for b: size is 0.5; it must be at least 1 for each task"}
+
+    play(act, QUICK)
+
+
+def test_a_bid_with_a_size_does_not_count_where_tasks_are_counted(play: Any, task: Any) -> None:
+    async def act(stage: Any) -> None:
+        await stage.enter(offering("ann", takes("a", 1.0, 2.0), takes("b", 1.0, 1.0), capacity=4))
+        await stage.enter(offering("bob", takes("a", 8.0, 1.0), takes("b", 8.0, 1.0), capacity=4))
+        for award in ("optimal", "cbba"):
+            view = await stage.run("auction", [task("a"), task("b")], run_id=award, award=award)
+            assert winners(view) == {"a": "bob", "b": "ann"}
+
+    play(act)
+
+
+def test_bids_are_scored_against_each_other_if_the_plan_says_so(play: Any, task: Any) -> None:
+    """Of a budget of 1,000 the prices differ by nothing, and the better quality wins; among the bids they decide."""
+
+    async def act(stage: Any) -> None:
+        for name, cost, quality in (("ann", 1.0, 0.8), ("bob", 9.0, 1.0), ("cy", 2.0, 0.0)):
+            one = Bid(task=TaskId("a"), cost=cost, estimated_duration_s=10.0, quality_score=quality)
+            await stage.enter(offering(name, one))
+        for scoring, winner in (("reserve", "bob"), ("fixed", "bob"), ("minmax", "ann")):
+            tasks = [task("a", max_budget=1000.0)]
+            view = await stage.run("auction", tasks, run_id=scoring, scoring=scoring, scores=True)
+            assert winners(view) == {"a": winner}
+        (record,) = view.result["auction_results"]
+        cost = {bid["bidder"]: bid["parts"]["cost"] for bid in record["all_bids"]}
+        assert cost == pytest.approx({"ann": 0.3, "bob": 0.0, "cy": 0.3 * 7 / 8})
+
+    play(act)
+
+
+@pytest.mark.parametrize("options", [{"award": "generalised"}, {"award": "cbba"}, {"scoring": "minmax"}])
+def test_a_crash_changes_nothing_under_any_rule(play: Any, task: Any, options: dict[str, str]) -> None:
+    async def act(stage: Any) -> None:
+        sizes = 2.0 if options.get("award") == "generalised" else 1.0
+        for name in ("ann", "bob"):
+            await stage.enter(offering(name, *(takes(one, 3.0, sizes) for one in "abcd"), capacity=2))
+        await stage.submit("auction", [task(one) for one in "abcd"], **options)
+        for _ in range(4):
+            await asyncio.sleep(0.4)
+            await stage.crash()
+        view = await stage.end()
+        assert view.success
+        assert sorted(winners(view)) == ["a", "b", "c", "d"]
+
+    play(act)
+
+
+def test_why_judges_by_the_options_of_the_run_and_not_by_the_settings_alone(play: Any, task: Any) -> None:
+    """In the specification's mode a capability is no floor: ann lost by her score, and that is what is told."""
+
+    async def act(stage: Any) -> None:
+        await stage.enter(bidding("ann", a=900.0))
+        await stage.enter(bidding("bob", a=1.0))
+        view = await stage.run("auction", [task("a", required_capabilities={"dig": 0.5})], mode="specification")
+        assert winners(view) == {"a": "bob"}
+        told = "\n".join(await stage.why("r:a"))
+        (verdict,) = [line for line in told.split("\n") if "ann bid 900" in line]
+        assert "most of all for cost" in verdict, "and not that it is below the floor"
+
+    play(act)
+
+
 def test_a_second_price_is_paid_and_a_refused_task_is_auctioned_again(play: Any, task: Any) -> None:
     """What ann was promised holds for nobody else: bob wins the next round, and is owed what he bid or the budget."""
 

@@ -173,15 +173,22 @@ class Auction(msgspec.Struct, frozen=True, kw_only=True):
     mode: Annotated[
         Formula, _key("", "Score by evaluation_criteria with capability as a floor, or by the specification's formula")
     ] = "sound"
+    scoring: Annotated[
+        Literal["reserve", "fixed", "minmax"],
+        _key("", "By what costs and times are measured: each task's limits, fixed limits, or the other bids"),
+    ] = "reserve"
     award: Annotated[
-        Literal["optimal", "sequential", "combinatorial", "ascending"],
-        _key("", "The best assignment of a round, one task after the other, bids on bundles, or rising prices"),
+        Literal["optimal", "sequential", "generalised", "combinatorial", "ascending", "cbba"],
+        _key("", "Who wins: the best assignment of a round, or by another rule of the page on auctions"),
     ] = "optimal"
     payment: Annotated[
         Literal["as_bid", "second_price", "second_score", "vcg"],
         _key("", "What a winner is owed: what it bid, or what follows from the bids of others"),
     ] = "as_bid"
     max_bids: Annotated[int, _key("bids", "The most bids of one agent in one round", ge=1)] = 32
+    scores: Annotated[
+        bool, _key("", "Tell in the result what makes up each score, and why the others did not win or bid")
+    ] = False
     evaluation_criteria: Criteria = Criteria()
 
 

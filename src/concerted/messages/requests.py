@@ -362,7 +362,8 @@ class Bid(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One agent's offer for one task.  cost in the unit of budgets, quality_score 0..1.
 
     also: further tasks; then the offer is for all of them together or none.  xor: of an agent's offers with the same
-    word at most one can win.  Both count under `award: combinatorial` alone.
+    word at most one can win.  Both count under `award: combinatorial` alone.  size: how much of the agent's capacity
+    it takes, at least 1 for each task; it counts there and under `award: generalised`.
     """
 
     task: TaskId
@@ -371,6 +372,7 @@ class Bid(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     quality_score: float = 1.0
     also: tuple[TaskId, ...] = ()
     xor: str = ""
+    size: float | None = None
 
 
 class Bids(msgspec.Struct, frozen=True, kw_only=True):

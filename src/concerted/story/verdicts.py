@@ -9,7 +9,9 @@ import msgspec
 
 from concerted.allocation.criteria import Offer, floor_reason, why_lost
 from concerted.config.settings import Auction
+from concerted.errors import Invalid
 from concerted.messages import Bids
+from concerted.strategies.workshop.options import overlay
 from concerted.values import AgentId, Task, TaskId
 
 __all__ = ["Sale", "rules_of"]
@@ -96,6 +98,12 @@ class Sale:
 
 
 def rules_of(charter: dict[str, Any]) -> Auction:
-    """Return the rules of the auctions of a run, from the data of its `run.created`."""
-    settings = charter.get("config", {}).get("strategies", {}).get("auction", {})
-    return msgspec.convert(settings, Auction)
+    """Return the rules of the auctions of a run, from the data of its `run.created`: its options over its settings.
+
+    Options that do not fit are those of a strategy that holds no auctions, or of one that failed by them.
+    """
+    settings = msgspec.convert(charter.get("config", {}).get("strategies", {}).get("auction", {}), Auction)
+    try:
+        return overlay(settings, charter.get("options") or {})
+    except Invalid:
+        return settings

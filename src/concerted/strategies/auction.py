@@ -27,13 +27,13 @@ import msgspec
 
 from concerted.allocation.criteria import Offer, score_offers
 from concerted.allocation.market import bids as allocation
-from concerted.allocation.market.bids import problems_of
 from concerted.allocation.mechanisms import Rule, clear, ranking
 from concerted.errors import TimedOut
 from concerted.messages import AnnounceAuction, AuctionClosed, Bid, Bids, Reply, RequestBid
 from concerted.run import Replies, Run
-from concerted.strategies.auctions.mechanism import Mechanism, is_plain
+from concerted.strategies.auctions.mechanism import SIZED, Mechanism, is_plain
 from concerted.strategies.auctions.sales import Round, Sales
+from concerted.strategies.auctions.shares import Shares
 from concerted.strategies.workshop.objective import find_tasks
 from concerted.strategies.workshop.options import overlay
 from concerted.strategies.workshop.tasks import Workshop, open_workshop
@@ -70,7 +70,8 @@ class Market:
         self.shop = shop
         self.rules = overlay(run.config.strategies.auction, run.options)
         self.mechanism = None if is_plain(self.rules) else Mechanism(self.rules, run.now())
-        self.sales = Sales(self.rules, with_reasons=bool(run.options.get("scores")))
+        self.sales = Sales(self.rules, with_reasons=self.rules.scores)
+        self.shares = Shares(shop)
         self._unwanted: set[TaskId] = set()  # on which nobody bid when they were offered last
         self._without_bid: dict[TaskId, int] = {}  # in how many rounds so far
         self._unpunctual: dict[AgentId, int] = {}
@@ -80,12 +81,12 @@ class Market:
         while self.shop.unfinished:
             seen = self.shop.changes
             tasks = self.shop.waiting(1)
-            room = self.shop.staff.free(self.run.agents) if tasks else {}
+            room = self.shares.free(self.run.agents) if tasks else {}
             sold = await self.auction(self._offered(room), room) if room else 0
             if not sold:
                 await self.shop.news(seen, within=self.rules.bidding_timeout if tasks else None)
 
-    async def auction(self, tasks: Sequence[Task], room: Mapping[AgentId, int]) -> int:
+    async def auction(self, tasks: Sequence[Task], room: Mapping[AgentId, float]) -> int:
         """Hold one round: everybody with room is asked about all of these tasks at once.  Return how many are sold."""
         name = f"{self.run.id}#{self.sales.rounds + 1}"
         ids = tuple(task.id for task in tasks)
@@ -104,12 +105,12 @@ class Market:
             return await self._sell(name, offered, replies, self.mechanism)
         return self._award(name, offered, replies)
 
-    def _offered(self, room: Mapping[AgentId, int]) -> list[Task]:
+    def _offered(self, room: Mapping[AgentId, float]) -> list[Task]:
         """Choose what to offer: the most urgent, enough for a choice, and not more than an envelope holds.
 
         Tasks on which nobody bid last time come last, so that they do not keep the others from being offered.
         """
-        count = max(self.rules.max_bids, OFFERED_PER_ROOM * sum(room.values()))
+        count = max(self.rules.max_bids, OFFERED_PER_ROOM * int(sum(room.values())))
         tasks = self.shop.waiting(count + len(self._unwanted))
         tasks.sort(key=lambda task: task.id in self._unwanted)
         left = self.run.config.manager.max_envelope_bytes // 2
@@ -159,11 +160,12 @@ class Market:
         """Close the round by a mechanism: what one has won by a bid, and for how much, holds for no one else."""
         tasks = {task.id: task for task in offered}
         bidding = self._bidding(tasks, replies)
-        free = self.shop.staff.free(self.run.agents)
-        made = [one.for_market() for one in bidding.bids if free.get(one.agent)]
-        problems = {bid.agent: f"its bid for {bid.tasks[0]}: {wrong[0]}" for bid in made if (wrong := problems_of(bid))}
+        free = self.shares.free(self.run.agents)
+        made = [(bid, mechanism.problem_of(bid)) for bid in (one.for_market() for one in bidding.bids)]
+        made = [(bid, wrong) for bid, wrong in made if free.get(bid.agent)]
+        problems = {bid.agent: f"its bid for {bid.tasks[0]}: {wrong}" for bid, wrong in made if wrong}
         silent = {**bidding.silent, **problems}
-        bids = [bid for bid in made if mechanism.takes(bid) and not problems_of(bid)]
+        bids = [bid for bid, wrong in made if mechanism.takes(bid) and not wrong]
         if mechanism.is_heavy:
             found = await self.run.compute(mechanism.clear_aside, tasks, bids, free, self.run.now())
             cleared = mechanism.told_aside(found)
@@ -202,6 +204,7 @@ class Market:
         )
         for task, agent in winners.items():
             self._unwanted.discard(task)
+            self.shares.take(task, agent, cleared.shares.get(task, 1.0))
             self.shop.award(task, agent)
         admissible = {offer.task for offer, one in zip(cleared.offers, cleared.scores, strict=True) if one >= 0}
         if not bidding.exhausted:
@@ -218,14 +221,14 @@ class Market:
         exhausted = False
         for reply in replies:
             answer = _bids(reply)
-            load = self.shop.staff.load(reply.agent, answer.load)
+            load = self.shares.load(reply.agent, answer.load)
             if not answer.bids:
                 silent[reply.agent] = answer.reason or "it gave no reason"
             exhausted = exhausted or len(answer.bids) >= self.rules.max_bids
             bids += [
                 _Made(reply.agent, bid, answer, load)
                 for bid in answer.bids[: self.rules.max_bids]
-                if bid.task in tasks and (not (bid.also or bid.xor) or self._takes_bundle(bid, tasks))
+                if bid.task in tasks and self._takes(bid, tasks)
             ]
         if self.shop.failed_at or self.shop.declined:
             bids = self._without_the_unwilling(bids)
@@ -246,8 +249,13 @@ class Market:
             )
         ]
 
-    def _takes_bundle(self, bid: Bid, tasks: Mapping[TaskId, Task]) -> bool:
-        return self.rules.award == "combinatorial" and all(task in tasks for task in bid.also)
+    def _takes(self, bid: Bid, tasks: Mapping[TaskId, Task]) -> bool:
+        """Say whether a bid is of a kind that counts under this award."""
+        if bid.size not in (None, 1.0) and self.rules.award not in SIZED:
+            return False
+        return not (bid.also or bid.xor) or (
+            self.rules.award == "combinatorial" and all(task in tasks for task in bid.also)
+        )
 
     def _why_unsold(self, task: Task, bidding: Bidding, ranked: Mapping[TaskId, Sequence[Offer]]) -> str:
         if task.id in ranked:
@@ -318,6 +326,7 @@ class _Made(NamedTuple):
             load=self.load,
             capabilities=self.answer.capabilities,
             xor=self.bid.xor,
+            size=self.bid.size,
         )
 
 

@@ -44,6 +44,8 @@ def test_single_bids_paid_as_bid_need_no_market() -> None:
 @pytest.mark.parametrize(
     ("award", "payment", "says"),
     [
+        ("cbba", "vcg", "award cbba does not go with payment vcg: take payment as_bid, or another award"),
+        ("generalised", "second_price", "take payment as_bid or vcg, or another award"),
         ("ascending", "vcg", "award ascending does not go with payment vcg: take payment as_bid, or another award"),
         ("sequential", "vcg", "take payment as_bid or second_price or second_score, or another award"),
         ("combinatorial", "second_score", "take payment as_bid or vcg, or another award"),
@@ -52,6 +54,40 @@ def test_single_bids_paid_as_bid_need_no_market() -> None:
 def test_an_award_and_a_payment_that_do_not_go_together_are_refused(award: Any, payment: Any, says: str) -> None:
     with pytest.raises(Invalid, match=says):
         Mechanism(Auction(award=award, payment=payment), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("rules", "says"),
+    [
+        ({"payment": "vcg", "scoring": "minmax"}, "money decides, and no scores; leave the scoring out"),
+        ({"award": "ascending", "scoring": "fixed"}, "scoring fixed does not go with award ascending"),
+        ({"mode": "specification", "scoring": "minmax"}, "mode specification, which has limits of its own"),
+    ],
+)
+def test_a_scoring_that_would_not_count_is_refused(rules: dict[str, Any], says: str) -> None:
+    assert not is_plain(Auction(**rules))
+    with pytest.raises(Invalid, match=says):
+        Mechanism(Auction(**rules), 0.0)
+
+
+def test_each_scoring_measures_a_price_in_its_own_way() -> None:
+    bids = [bid("ann", "a", 2.0), bid("bob", "a", 4.0)]
+    share = {
+        scoring: [one.parts["cost"] for one in cleared({"scoring": scoring, "payment": "second_score"}, *bids).told]
+        for scoring in ("reserve", "fixed", "minmax")
+    }
+    assert share["reserve"] == pytest.approx([0.3 * 0.8, 0.3 * 0.6])  # of the budget of 10
+    assert share["fixed"] == pytest.approx([0.3 * 0.998, 0.3 * 0.996])  # of 1,000
+    assert share["minmax"] == pytest.approx([0.3, 0.0])  # the cheapest and the dearest
+
+
+def test_the_same_bids_are_won_otherwise_by_another_scoring() -> None:
+    """Of 1,000 a difference of 8 hardly counts, and quality decides; of a budget of 10 it counts most."""
+    bids = [bid("ann", "a", 1.0, quality=0.9), bid("bob", "a", 9.0, quality=1.0)]
+    weights = Criteria(cost=0.5, time=0.0, quality=0.5, reliability=0.0)
+    for scoring, winner in (("fixed", "bob"), ("reserve", "ann")):
+        found = cleared({"scoring": scoring, "award": "cbba", "evaluation_criteria": weights}, *bids)
+        assert won(found) == {"a": winner}
 
 
 def test_the_second_score_needs_a_weight_for_cost() -> None:
@@ -72,6 +108,61 @@ def test_bundles_and_exclusions_are_taken_by_one_award_alone() -> None:
     bundle, either = bid("ann", "a b", 1.0), bid("ann", "a", 1.0, xor="either")
     assert Mechanism(Auction(award="combinatorial"), 0.0).takes(bundle)
     assert not any(Mechanism(Auction(payment="vcg"), 0.0).takes(one) for one in (bundle, either))
+
+
+def test_a_bid_that_takes_more_than_a_place_counts_where_shares_do() -> None:
+    large = bid("ann", "a", 1.0, size=2.0)
+    taken = {award: Mechanism(Auction(award=award), 0.0).takes(large) for award in ("generalised", "combinatorial")}  # type: ignore[arg-type]
+    assert taken == {"generalised": True, "combinatorial": True}
+    assert not any(Mechanism(Auction(award=award), 0.0).takes(large) for award in ("ascending", "cbba"))  # type: ignore[arg-type]
+    assert Mechanism(Auction(award="cbba"), 0.0).takes(bid("ann", "a", 1.0, size=1.0))
+
+
+def test_a_size_below_one_place_for_each_task_is_a_problem() -> None:
+    assert Mechanism.problem_of(bid("ann", "a", 1.0, size=0.5)) == "size is 0.5; it must be at least 1 for each task"
+    assert Mechanism.problem_of(bid("ann", "a b", 1.0, size=1.5)) == "size is 1.5; it must be at least 1 for each task"
+    assert Mechanism.problem_of(bid("ann", "a", 1.0, size=float("nan"))).startswith("size is nan")
+    assert Mechanism.problem_of(bid("ann", "a b", 1.0)) == Mechanism.problem_of(bid("ann", "a", 1.0, size=3.0)) == ""
+
+
+def test_each_bid_takes_its_share_of_an_agent() -> None:
+    """ann is the cheapest for both and has two places, of which each task takes more than one."""
+    bids = [bid("ann", "a", 1.0, size=1.5), bid("ann", "b", 2.0, size=1.2), bid("bob", "b", 9.0, size=2.0)]
+    found = cleared({"award": "generalised"}, *bids)
+    assert won(found) == {"a": "ann", "b": "bob"}
+    assert found.shares == {"a": 1.5, "b": 2.0}
+
+
+def test_of_two_bids_of_an_agent_for_one_task_the_cheaper_counts_where_shares_do() -> None:
+    bids = [bid("ann", "a", 3.0, size=1.0), bid("ann", "a", 2.0, size=2.0)]
+    found = cleared({"award": "generalised"}, *bids)
+    assert [(offer.agent, offer.cost) for offer in found.offers] == [("ann", 2.0)]
+    assert found.shares == {"a": 2.0}
+
+
+def test_where_every_bid_takes_one_place_shares_change_nothing() -> None:
+    """Each of sixty agents does one of sixty tasks: the search alone leaves some out, the assignment none."""
+    names = [f"t{number}" for number in range(60)]
+    tasks = {TaskId(name): task(name) for name in names}
+    bids = [
+        bid(f"a{agent}", names[(agent * 7 + step * step) % 60], 1.0 + (agent * 13 + step * 29) % 8)
+        for agent in range(60)
+        for step in range(6)
+    ]
+    room = {one.agent: 1 for one in bids}
+    found = {
+        award: Mechanism(Auction(award=award, payment="vcg"), 0.0).clear(tasks, bids, room, 0.0)  # type: ignore[arg-type]
+        for award in ("optimal", "generalised")
+    }
+    assert won(found["generalised"]) == won(found["optimal"])
+    assert [one.amount for one in found["generalised"].owed] == [one.amount for one in found["optimal"].owed]
+
+
+def test_the_shares_of_agents_without_an_auctioneer_can_be_seen() -> None:
+    """The best task goes to its best agent, again and again; the assignment gives up some of it for a better whole."""
+    bids = [bid("ann", "a", 1.0), bid("ann", "b", 2.0), bid("bob", "a", 2.0), bid("bob", "b", 9.5)]
+    assert won(cleared({"award": "cbba"}, *bids, free=1)) == {"a": "ann", "b": "bob"}
+    assert won(cleared({"award": "optimal", "scoring": "fixed"}, *bids, free=1)) == {"a": "bob", "b": "ann"}
 
 
 def test_vcg_owes_each_winner_what_the_whole_would_lose_without_it() -> None:
@@ -143,4 +234,5 @@ def test_what_is_computed_aside_comes_back_as_it_was() -> None:
     found = json.loads(json.dumps(market.clear_aside(*round_of)))
     assert market.told_aside(found) == market.clear(*round_of)
     assert market.is_heavy
+    assert all(Mechanism(Auction(award=award), 0.0).is_heavy for award in ("generalised", "cbba"))  # type: ignore[arg-type]
     assert not Mechanism(Auction(payment="second_price"), 0.0).is_heavy

@@ -1,26 +1,30 @@
-"""The mechanism of an auction whose prices follow from all bids, or whose bids are on bundles: the rules of the market.
+"""The mechanism of an auction in which more counts than single bids and what they ask: the rules of the market.
 
     award           payment                                what is made large
     sequential      second_price, second_score             each task's score, one after the other
     optimal         second_price, second_score             tasks, then scores
     optimal         vcg                                    money: the budgets less what is bid
+    generalised     as_bid                                 tasks, then scores; each bid takes its share of an agent
+    generalised     vcg                                    money
     combinatorial   as_bid                                 tasks, then scores
     combinatorial   vcg                                    money
     ascending       as_bid, where prices have come to      money
+    cbba            as_bid                                 each agent's own scores
 
-What is not in this table is refused, with what to take instead.  `allocation.market` does the work.
+What is not in this table is refused, with what to take instead.  With other scores than `reserve`, `sequential` and
+`optimal` also go by it when paid as bid.  `allocation.market` does the work.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from concerted.allocation.criteria import INADMISSIBLE, Offer
-from concerted.allocation.market.bids import Bid, Terms, Weights
+from concerted.allocation.market.bids import SLACK, Bid, Terms, Weights, problems_of
 from concerted.allocation.market.market import Clearing, clear
 from concerted.allocation.market.rules import Rule
 from concerted.config.settings import Auction
@@ -33,28 +37,38 @@ __all__ = ["Cleared", "Mechanism", "is_plain"]
 RULES: Mapping[str, Rule] = {
     "sequential": "sequential",
     "optimal": "capacities",
+    "generalised": "generalised",
     "combinatorial": "combinatorial",
     "ascending": "ascending",
+    "cbba": "cbba",
 }
 PAYMENTS: Mapping[str, Sequence[str]] = {
     "sequential": ("as_bid", "second_price", "second_score"),
     "optimal": ("as_bid", "second_price", "second_score", "vcg"),
+    "generalised": ("as_bid", "vcg"),
     "combinatorial": ("as_bid", "vcg"),
     "ascending": ("as_bid",),
+    "cbba": ("as_bid",),
 }
+SIZED = ("generalised", "combinatorial")  # awards under which a bid may take more than one place for each task
+SEARCHED = ("generalised", "combinatorial", "cbba")  # awards that may take seconds to find
 MOST_BUNDLES = 2_000  # bids on bundles of one round; of more the cheapest for each task are taken
 
 
 def is_plain(rules: Auction) -> bool:
-    """Say whether bids are on single tasks and winners are owed what they bid: then no market is needed."""
-    return rules.award in ("optimal", "sequential") and rules.payment == "as_bid"
+    """Say whether single bids are scored by each task's limits and paid as bid: then no market is needed."""
+    return (rules.award, rules.payment, rules.scoring) in (
+        ("optimal", "as_bid", "reserve"),
+        ("sequential", "as_bid", "reserve"),
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Cleared:
     """A round that is cleared.  offers: one for each task of each bid; scores and told go with them.
 
-    awards: task -> which offer has won it.  owed: to each winner, for all that it has won by one bid.
+    awards: task -> which offer has won it.  owed: to each winner, for all that it has won by one bid.  shares: task
+    -> how much of the winner's capacity it takes, where that is not 1.
     """
 
     offers: list[Offer]
@@ -63,13 +77,15 @@ class Cleared:
     awards: dict[TaskId, int]
     owed: tuple[Owed, ...]
     unsold: dict[TaskId, str]
+    shares: dict[TaskId, float] = field(default_factory=dict)
 
 
 class Mechanism:
     """One auction's way to choose winners and prices.
 
     Raises:
-        Invalid: the award and the payment do not go together, or the weights do not allow the payment.
+        Invalid: the award, the payment, the scoring and the mode do not go together, or the weights do not allow the
+            payment.
     """
 
     def __init__(self, rules: Auction, started_at: Instant) -> None:
@@ -79,12 +95,19 @@ class Mechanism:
                 f"take payment {' or '.join(PAYMENTS[rules.award])}, or another award"
             )
         weights, is_specified = rules.evaluation_criteria, rules.mode == "specification"
+        self._money = rules.payment == "vcg" or rules.award == "ascending"
+        if rules.scoring != "reserve" and self._money:
+            raise Invalid(
+                f"scoring {rules.scoring} does not go with award {rules.award} and payment {rules.payment}: money "
+                "decides, and no scores; leave the scoring out"
+            )
+        if rules.scoring == "minmax" and is_specified:
+            raise Invalid("scoring minmax does not go with mode specification, which has limits of its own")
         if rules.payment == "second_score" and not is_specified and not weights.cost:
             raise Invalid("payment second_score needs scores that depend on the price; give cost a weight")
         self._rules = rules
         self._started_at = started_at
         self._with_bundles = rules.award == "combinatorial"
-        self._money = rules.payment == "vcg" or rules.award == "ascending"
         self._weights = None
         if not is_specified:
             self._weights = Weights(
@@ -94,7 +117,7 @@ class Mechanism:
     @property
     def is_heavy(self) -> bool:
         """Whether clearing a round may take seconds: the search is long, or repeated without each winner."""
-        return self._with_bundles or self._rules.payment == "vcg"
+        return self._rules.award in SEARCHED or self._rules.payment == "vcg"
 
     def check_tasks(self, tasks: Sequence[Task]) -> None:
         """Raise Invalid if money decides and a task has no budget to measure it by."""
@@ -106,19 +129,28 @@ class Mechanism:
             )
 
     def takes(self, bid: Bid) -> bool:
-        """Say whether a bid counts: bundles and exclusions do under `combinatorial` alone."""
-        return self._with_bundles or (len(bid.tasks) == 1 and not bid.xor)
+        """Say whether a bid counts: bundles and exclusions do under `combinatorial` alone, sizes where they differ."""
+        is_single = len(bid.tasks) == 1 and not bid.xor
+        return self._with_bundles or (is_single and (self._rules.award in SIZED or bid.size in (None, 1.0)))
+
+    @staticmethod
+    def problem_of(bid: Bid) -> str:
+        """Say what is malformed in a bid, '' if nothing is."""
+        problems = problems_of(bid)
+        if not problems and bid.room < len(bid.tasks):
+            problems = [f"size is {bid.room:g}; it must be at least 1 for each task"]
+        return problems[0] if problems else ""
 
     def clear(
-        self, tasks: Mapping[TaskId, Task], bids: Sequence[Bid], free: Mapping[AgentId, int], now: Instant
+        self, tasks: Mapping[TaskId, Task], bids: Sequence[Bid], free: Mapping[AgentId, float], now: Instant
     ) -> Cleared:
         """Choose the winners of a round.
 
-        bids: such as it takes, well formed, for these tasks.  free: agent -> how many tasks it may get.
+        bids: such as it takes, without a problem, for these tasks.  free: agent -> how much of it is free.
         """
         terms = Terms(
             capacity={bid.agent: float(free.get(bid.agent, 0)) for bid in bids},
-            scoring="fixed" if self._weights is None else "reserve",
+            scoring="fixed" if self._weights is None else self._rules.scoring,
             weights=self._weights,
             floors=self._weights is not None,
             surplus=self._money,
@@ -127,11 +159,15 @@ class Mechanism:
         )
         if self._with_bundles and len(bids) > MOST_BUNDLES:
             bids = sorted(bids, key=lambda bid: (bid.price / len(bid.tasks), bid.agent, bid.tasks))[:MOST_BUNDLES]
-        clearing = clear(list(tasks.values()), bids, RULES[self._rules.award], self._rules.payment, terms)
-        return self._told(clearing)
+        rule = RULES[self._rules.award]
+        if rule == "generalised":
+            bids = _cheapest(bids)
+            if all(abs(bid.room - 1.0) <= SLACK for bid in bids):
+                rule = "capacities"  # the same, and the best is found at once
+        return self._told(clear(list(tasks.values()), bids, rule, self._rules.payment, terms))
 
     def clear_aside(
-        self, tasks: Mapping[TaskId, Task], bids: Sequence[Bid], free: Mapping[AgentId, int], now: Instant
+        self, tasks: Mapping[TaskId, Task], bids: Sequence[Bid], free: Mapping[AgentId, float], now: Instant
     ) -> Any:
         """Do as `clear`, and return what came of it in JSON's types, for `run.compute`; `told_aside` reads it."""
         return msgspec.to_builtins(self.clear(tasks, bids, free, now))
@@ -169,6 +205,8 @@ class Mechanism:
                 reason = "" if has_won else judged.refused or self._why_lost(judged.score, scores.get(task))
                 if has_won:
                     cleared.awards[task] = len(cleared.offers)
+                    if bid.room > len(bid.tasks):
+                        cleared.shares[task] = bid.room / len(bid.tasks)
                 cleared.offers.append(offer)
                 cleared.scores.append(INADMISSIBLE if judged.refused else judged.score)
                 cleared.told.append(Told(bid.tasks, judged.parts, reason))
@@ -180,3 +218,11 @@ class Mechanism:
         if self._rules.award == "sequential" and best is not None and score < best:
             return f"score {score:.3f} < {best:.3f} of the winner"
         return f"score {score:.3f}: other bids, or none on this task, are worth more together"
+
+
+def _cheapest(bids: Sequence[Bid]) -> list[Bid]:
+    """Return one bid of each agent for each task: the cheapest, of equally cheap ones the smallest."""
+    best: dict[tuple[AgentId, TaskId], Bid] = {}
+    for bid in sorted(bids, key=lambda bid: (bid.price, bid.room, bid.duration_s)):
+        best.setdefault((bid.agent, bid.tasks[0]), bid)
+    return list(best.values())
