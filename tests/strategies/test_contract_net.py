@@ -282,7 +282,7 @@ def test_a_call_asks_a_bounded_number_and_the_next_one_asks_others(play: Any, ta
         for name in ("ann", "bob", "cy", "dee"):
             await stage.enter(contractor(name, 1.0, answer=no))
         await stage.enter(contractor("eve", 1.0))
-        view = await stage.run("contract_net", [task("a")], max_contractors=2, records={"cy": {"kept": 5}})
+        view = await stage.run("contract_net", [task("a")], max_contractors=2, history={"cy": {"kept": 5}})
         assert by(view) == {"a": "eve"}
         asked = [one.data["contractors"] for one in await stage.log("cfp.issued")]
         assert asked == [["cy", "ann"], ["bob", "dee"], ["eve"]]
@@ -424,7 +424,7 @@ def test_a_failure_costs_its_penalty_and_the_next_proposal_is_taken(play: Any, t
         view = await stage.run("contract_net", [task("a")])
         assert contracts(view) == [("a", "ann", "failed", -0.5), ("a", "bob", "completed", 2.0)]
         assert view.result["calls"] == 1
-        assert view.result["records"] == {
+        assert view.result["history"] == {
             "ann": {"kept": 0, "late": 0, "broken": 1},
             "bob": {"kept": 1, "late": 0, "broken": 0},
         }
@@ -507,7 +507,7 @@ def test_a_late_result_is_taken_and_its_penalty_deducted(play: Any, task: Any) -
         assert contracts(view) == [("a", "ann", "completed", 3.8)]
         assert view.result["contracts"][0]["penalties"] == {"late": pytest.approx(0.2)}
         assert view.result["accounts"]["ann"] == {"earned": 4.0, "penalties": pytest.approx(0.2), "compensation": 0.0}
-        assert view.result["records"]["ann"] == {"kept": 0, "late": 1, "broken": 0}
+        assert view.result["history"]["ann"] == {"kept": 0, "late": 1, "broken": 0}
 
     play(act)
 
@@ -587,7 +587,7 @@ def test_a_task_is_called_off_and_the_manager_pays_for_it(play: Any, task: Any) 
         assert view.result["endings"] == {"a": "cancelled", "b": "done", "c": "failed"}
         assert sorted(contracts(view)) == [("a", "ann", "cancelled", 1.0), ("b", "ann", "completed", 5.0)]
         assert view.result["accounts"]["ann"] == {"earned": 5.0, "penalties": 0.0, "compensation": 1.0}
-        assert view.result["records"]["ann"] == {"kept": 1, "late": 0, "broken": 0}
+        assert view.result["history"]["ann"] == {"kept": 1, "late": 0, "broken": 0}
         assert not view.success  # a is mandatory
         assert "CANCEL_TASK" in ann.types()
         reasons = {one["terms"]["task"]: one.get("reason") for one in view.result["contracts"]}
@@ -672,9 +672,9 @@ def test_a_record_decides_between_equals_and_its_own_word_does_not(play: Any, ta
         await stage.enter(boss())
         await stage.enter(contractor("ann", 1.0, capabilities={"reliability": 1.0}))
         await stage.enter(contractor("bob", 1.0, capabilities={"reliability": 0.1}))
-        view = await stage.run("contract_net", [task("a")], records={"bob": {"kept": 3}, "ann": {"broken": 1}})
+        view = await stage.run("contract_net", [task("a")], history={"bob": {"kept": 3}, "ann": {"broken": 1}})
         assert by(view) == {"a": "bob"}
-        assert view.result["records"]["bob"] == {"kept": 4, "late": 0, "broken": 0}
+        assert view.result["history"]["bob"] == {"kept": 4, "late": 0, "broken": 0}
 
     play(act)
 
@@ -691,8 +691,8 @@ def test_a_record_of_earlier_runs_is_read_from_the_log(play: Any, task: Any) -> 
         assert by(first) == {"a": "bob"}
         second = await stage.run("contract_net", [task("b")], run_id="q")
         assert [one["terms"]["contractor"] for one in second.result["contracts"]] == ["bob"]
-        assert second.result["records"]["ann"] == {"kept": 0, "late": 0, "broken": 1}
-        third = await stage.run("contract_net", [task("c")], run_id="p", records={})
+        assert second.result["history"]["ann"] == {"kept": 0, "late": 0, "broken": 1}
+        third = await stage.run("contract_net", [task("c")], run_id="p", history={})
         assert [one["terms"]["contractor"] for one in third.result["contracts"]] == ["ann", "bob"]
 
     play(act)
@@ -701,9 +701,9 @@ def test_a_record_of_earlier_runs_is_read_from_the_log(play: Any, task: Any) -> 
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ({"records": {"ann": {"kept": -1}}}, "says that ann has kept -1 contracts; it cannot be below 0"),
-        ({"records": {"ann": 0.9}}, "the option records must be agent -> {kept, late, broken}"),
-        ({"records": {"ann": {"lost": 1}}}, "the option records must be agent -> {kept, late, broken}"),
+        ({"history": {"ann": {"kept": -1}}}, "says that ann has kept -1 contracts; it cannot be below 0"),
+        ({"history": {"ann": 0.9}}, "the option history must be agent -> {kept, late, broken}"),
+        ({"history": {"ann": {"lost": 1}}}, "the option history must be agent -> {kept, late, broken}"),
         ({"level": 0}, "the option level is 0; it is the depth of subcontracting, from 1"),
         ({"improvement": 1.5}, "the options improvement of the run do not fit"),
         ({"late_penalty": -0.1}, "the options late_penalty of the run do not fit"),

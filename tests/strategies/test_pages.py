@@ -35,7 +35,7 @@ RESULTS = {
     "leader_follower": LeaderResult,
     "swarm": SwarmResult,
 }
-OPTIONS = {"scores", "manager", "records", "level"}  # of a strategy, that are no settings
+OPTIONS = {"scores", "manager", "level"}  # of a strategy, that are no settings
 OPTIONS |= {"space", "points", "distances", "options", "neighbours"}
 OPTIONS |= {"constraints", "history"}
 

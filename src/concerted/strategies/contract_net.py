@@ -24,7 +24,7 @@ from typing import Any
 from concerted.errors import Invalid, TimedOut
 from concerted.groups.leadership import Candidate, elect
 from concerted.run import Run
-from concerted.strategies.contracts.book import ContractBook, ContractNetResult, past_records
+from concerted.strategies.contracts.book import ContractBook, ContractNetResult, past_history
 from concerted.strategies.contracts.call_for_proposals import Call, Office
 from concerted.strategies.contracts.shop import ContractShop
 from concerted.strategies.contracts.work import award
@@ -86,10 +86,10 @@ class Net:
         self._wanted_manager = _wanted_manager(run)
 
     async def remember(self) -> None:
-        """Begin with what the log says of how everybody has kept earlier contracts, or with the option `records`."""
-        given = self.run.options.get("records")
+        """Begin with what the log says of how everybody has kept earlier contracts, or with the option `history`."""
+        given = self.run.options.get("history")
         if given is None:
-            given = await self.run.past("contract.settled", past_records, limit=CONTRACTS_REMEMBERED)
+            given = await self.run.past("contract.settled", past_history, limit=CONTRACTS_REMEMBERED)
         self.office.book.remember(given)
 
     async def work(self) -> None:

@@ -10,7 +10,7 @@ from concerted.errors import Invalid
 from concerted.messages import ContractTerms, PenaltyClauses
 from concerted.run import Fact
 from concerted.strategies.contracts import book as contract_book
-from concerted.strategies.contracts.book import ContractBook, past_records
+from concerted.strategies.contracts.book import ContractBook, past_history
 from concerted.values import AgentId, RunId, Task, TaskId
 
 ANN, BOSS = AgentId("ann"), AgentId("boss")
@@ -88,7 +88,7 @@ def test_the_records_of_other_runs_are_counted_from_what_they_have_settled() -> 
         fact("bob", "failed"), fact("ann", "completed"), fact("ann", "completed", 3.0), fact("ann", "cancelled"),
         fact("ann", "decommitted"), fact(None, "completed"),
     ]  # fmt: skip
-    told = past_records(facts)
+    told = past_history(facts)
     assert told == {
         "ann": {"kept": 1, "late": 1, "broken": 1},
         "bob": {"kept": 0, "late": 0, "broken": 1},
@@ -96,11 +96,11 @@ def test_the_records_of_other_runs_are_counted_from_what_they_have_settled() -> 
     book = ContractBook()
     book.remember(told)
     ended(book, ("completed", 5.0))
-    assert book.result(BOSS, {}).records["ann"] == {"kept": 2, "late": 1, "broken": 1}
-    assert past_records([]) == {}
+    assert book.result(BOSS, {}).history["ann"] == {"kept": 2, "late": 1, "broken": 1}
+    assert past_history([]) == {}
 
 
 @pytest.mark.parametrize("given", ["ann", {"ann": 1}, {"ann": {"kept": 0.5}}, {"ann": {"Kept": 1}}])
 def test_records_of_another_form_are_an_error_that_says_which(given: Any) -> None:
-    with pytest.raises(Invalid, match=r"the option records must be agent -> \{kept, late, broken\}"):
+    with pytest.raises(Invalid, match=r"the option history must be agent -> \{kept, late, broken\}"):
         ContractBook().remember(given)

@@ -14,7 +14,7 @@ from concerted.messages import ContractTerms
 from concerted.run import Fact
 from concerted.values import AgentId, Instant, TaskId
 
-__all__ = ["Account", "Contract", "ContractBook", "ContractNetResult", "Ending", "ExecutionResult", "past_records"]
+__all__ = ["Account", "Contract", "ContractBook", "ContractNetResult", "Ending", "ExecutionResult", "past_history"]
 
 CONTRACTS_SHOWN = 2_000  # contracts of one run that its result repeats; the others are in the log
 
@@ -61,7 +61,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 class ContractNetResult(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a run.  manager: the last one.  endings: how each task ended.  total_value: of all contracts.
 
-    contracts, execution_results: the first 2,000.  records: agent -> how many contracts it has kept, was late with and
+    contracts, execution_results: the first 2,000.  history: agent -> how many contracts it has kept, was late with and
     has broken, in earlier runs too.
     """
 
@@ -75,7 +75,7 @@ class ContractNetResult(msgspec.Struct, frozen=True, kw_only=True):
     contracts: tuple[Contract, ...]
     execution_results: tuple[ExecutionResult, ...]
     accounts: dict[AgentId, Account]
-    records: dict[AgentId, dict[str, int]]
+    history: dict[AgentId, dict[str, int]]
 
 
 class ContractBook:
@@ -142,7 +142,7 @@ class ContractBook:
             contracts=shown,
             execution_results=tuple(_execution(one) for one in shown if one.ended_at is not None),
             accounts=dict(sorted(self._accounts.items())),
-            records=_counts(self.records),
+            history=_counts(self.records),
         )
 
     def _ending(self, state: TaskState) -> Ending:
@@ -166,7 +166,7 @@ def _execution(contract: Contract) -> ExecutionResult:
     )
 
 
-def past_records(facts: Sequence[Fact]) -> dict[AgentId, dict[str, int]]:
+def past_history(facts: Sequence[Fact]) -> dict[AgentId, dict[str, int]]:
     """Count what `contract.settled` of other runs says: agent -> {kept, late, broken}."""
     records: dict[AgentId, Record] = {}
     for fact in facts:
@@ -181,16 +181,16 @@ def _counts(records: Mapping[AgentId, Record]) -> dict[AgentId, dict[str, int]]:
 
 
 def _records(given: Any) -> dict[AgentId, Record]:
-    """Read the option `records`."""
+    """Read the option `history`."""
     try:
         counts = msgspec.convert(given, dict[AgentId, dict[Literal["kept", "late", "broken"], int]])
     except msgspec.ValidationError as error:
-        wanted = "agent -> {kept, late, broken}, the `records` of an earlier result"
-        raise Invalid(f"the option records must be {wanted}: {error}") from error
+        wanted = "agent -> {kept, late, broken}, the `history` of an earlier result"
+        raise Invalid(f"the option history must be {wanted}: {error}") from error
     for agent, record in counts.items():
         for name, count in record.items():
             if count < 0:
                 raise Invalid(
-                    f"the option records says that {agent} has {name} {count} contracts; it cannot be below 0"
+                    f"the option history says that {agent} has {name} {count} contracts; it cannot be below 0"
                 )
     return {agent: Record(**record) for agent, record in sorted(counts.items())}
