@@ -7,18 +7,16 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from concerted.client.handle import Giver, Handle
+from concerted.client.handle import CLOCKS_S, Giver, Handle, as_agent
 from concerted.consensus.ballots import electorate_of
 from concerted.consensus.decision import DecisionResult
 from concerted.consensus.rule import Rule, rule_of
 from concerted.consensus.signatures import ballot_bytes, sign
-from concerted.errors import Conflict, Invalid
+from concerted.errors import Invalid
 from concerted.ports import decisions
 from concerted.values import AgentId
 
 __all__ = ["Decision", "decide"]
-
-CLOCKS_S = 1.0  # how far a deadline from now may be from the same one by the coordinator's clock
 
 
 class Decision(Handle):
@@ -31,8 +29,8 @@ class Decision(Handle):
     ) -> DecisionResult:  # fmt: skip
         """Put a proposal to voters, with weights if they are a mapping; all of it is frozen.
 
-        rule: as `concerted.consensus.rule.rule_of` reads it.  deadline_s: from now.  facts: proposal, options, keys,
-        deadline_at, algorithm, attach.
+        rule: as `concerted.consensus.rule.rule_of` reads it.  deadline_s: from now.  facts: proposal, options,
+        keys, deadline_at, algorithm, attach.
 
         Raises:
             Invalid: as the message says.  Conflict: there is another one of this id.
@@ -41,21 +39,13 @@ class Decision(Handle):
             facts["deadline_at"] = time.time() + deadline_s
         command = decisions.CreateDecision(
             id=self.id,
-            agent=_agent(agent),
+            agent=as_agent(agent),
             question=question,
             electorate=electorate_of(voters),
             rule=rule_of(rule),
             **facts,
         )
-        try:
-            result: DecisionResult = await self._ask(command)
-        except Conflict as error:
-            if deadline_s is None or error.facts.get("differences") != ["deadline_at"]:
-                raise
-            result = await self.get()  # the same again is later, and its deadline with it
-            if not _is_span(result, deadline_s):
-                raise
-        return result
+        return await self._open(command, deadline_s, decisions.GetDecision(id=self.id))  # type: ignore[no-any-return]
 
     async def vote(
         self, choice: str, reason: str = "", *, agent: str | None = None, key: str | None = None,
@@ -76,18 +66,18 @@ class Decision(Handle):
             told = await self.get()
             signature = sign(key, ballot_bytes(told.opening_digest, AgentId(agent), choice, reason))
         command = decisions.CastBallot(
-            id=self.id, agent=_agent(agent), choice=choice, reason=reason, signature=signature
+            id=self.id, agent=as_agent(agent), choice=choice, reason=reason, signature=signature
         )  # fmt: skip
         return await self._wait(command, timeout_s)  # type: ignore[no-any-return]
 
     async def wait(self, *, agent: str | None = None, timeout_s: float | None = None) -> DecisionResult:
         """Wait until it is closed, without a ballot."""
-        command = decisions.AwaitDecision(id=self.id, agent=_agent(agent))
+        command = decisions.AwaitDecision(id=self.id, agent=as_agent(agent))
         return await self._wait(command, timeout_s)  # type: ignore[no-any-return]
 
     async def cancel(self, reason: str = "", *, agent: str | None = None) -> DecisionResult:
         """Withdraw the proposal; the decision lapses."""
-        command = decisions.CancelDecision(id=self.id, agent=_agent(agent), reason=reason)
+        command = decisions.CancelDecision(id=self.id, agent=as_agent(agent), reason=reason)
         return await self._ask(command)  # type: ignore[no-any-return]
 
     async def get(self) -> DecisionResult:
@@ -107,12 +97,3 @@ async def decide(
     if timeout_s is None and told.deadline_at is not None:
         timeout_s = max(0.0, told.deadline_at - time.time()) + CLOCKS_S
     return await decision.wait(agent=terms.get("agent"), timeout_s=timeout_s)
-
-
-def _agent(name: str | None) -> AgentId | None:
-    return None if name is None else AgentId(name)
-
-
-def _is_span(result: DecisionResult, deadline_s: float) -> bool:
-    """Say whether the deadline is so long after the opening, as far as two clocks can tell."""
-    return result.deadline_at is not None and abs(result.deadline_at - result.created_at - deadline_s) <= CLOCKS_S

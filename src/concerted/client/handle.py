@@ -8,15 +8,16 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from concerted.errors import Invalid
+from concerted.errors import Conflict, Invalid
 from concerted.machine import Result
 from concerted.ports.commands import Command
 from concerted.ports.primitive import Ask
 from concerted.values import AgentId
 
-__all__ = ["Giver", "Handle", "as_agents"]
+__all__ = ["CLOCKS_S", "Giver", "Handle", "as_agent", "as_agents"]
 
 WAIT_S = 60.0  # how long one waiting command waits before it is given again
+CLOCKS_S = 1.0  # how far a deadline from now may be from the same one by the coordinator's clock
 
 R = TypeVar("R", bound=Result)
 
@@ -56,6 +57,30 @@ class Handle:
             result: Result = await self._giver.give(msgspec.structs.replace(command, wait_s=min(left, WAIT_S)))
             if not result.pending or loop.time() >= until:
                 return result
+
+    async def _open(self, command: Ask, deadline_s: float | None, look: Ask) -> Any:
+        """Open what has a deadline so long from now; the same again is later, and its deadline with it.
+
+        Raises:
+            Conflict: it was opened otherwise, or with a deadline that is not so long after its opening.
+        """
+        try:
+            return await self._ask(command)
+        except Conflict as error:
+            if deadline_s is None or error.facts.get("differences") != ["deadline_at"]:
+                raise
+            opened = await self._ask(look)
+            is_span = opened.deadline_at is not None and (
+                abs(opened.deadline_at - opened.created_at - deadline_s) <= CLOCKS_S
+            )
+            if not is_span:
+                raise
+            return opened
+
+
+def as_agent(name: str | None) -> AgentId | None:
+    """Return a name as an agent's id; None: whoever gives the command."""
+    return None if name is None else AgentId(name)
 
 
 def as_agents(names: object) -> tuple[AgentId, ...]:

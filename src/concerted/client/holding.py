@@ -18,7 +18,7 @@ from concerted.board.budgets.budget import BudgetResult, BudgetView
 from concerted.board.elections.election import ElectionResult
 from concerted.board.leases.lease import CheckResult, LeaseResult, LeasesResult
 from concerted.board.semaphores.semaphore import PermitResult, SemaphoreResult
-from concerted.client.handle import Giver, Handle
+from concerted.client.handle import Giver, Handle, as_agent
 from concerted.errors import ConcertedError, LeaseLost, NotAllowed, TimedOut
 from concerted.ports import budgets, holding
 from concerted.values import AgentId
@@ -207,7 +207,7 @@ class Semaphore(Handle):
 
     async def create(self, permits: int, *, agent: str | None = None, **facts: Any) -> SemaphoreResult:
         """Make it.  facts: name, metadata, attach."""
-        return await self._ask(holding.CreateSemaphore(id=self.id, agent=_agent(agent), permits=permits, **facts))  # type: ignore[no-any-return]
+        return await self._ask(holding.CreateSemaphore(id=self.id, agent=as_agent(agent), permits=permits, **facts))  # type: ignore[no-any-return]
 
     async def acquire(
         self, permits: int = 1, *, holder: str | None = None, ticket: str | None = None, ttl_s: float = 60.0,
@@ -220,7 +220,7 @@ class Semaphore(Handle):
         """
         command = holding.AcquirePermits(
             id=self.id,
-            agent=_agent(holder),
+            agent=as_agent(holder),
             ticket=ticket or uuid.uuid4().hex,
             permits=permits,
             ttl_s=ttl_s,
@@ -244,11 +244,11 @@ class Semaphore(Handle):
 
     async def renew(self, token: str, *, holder: str | None = None) -> PermitResult:
         """Hold permits for another time to live."""
-        return await self._ask(holding.RenewPermits(id=self.id, agent=_agent(holder), token=token))  # type: ignore[no-any-return]
+        return await self._ask(holding.RenewPermits(id=self.id, agent=as_agent(holder), token=token))  # type: ignore[no-any-return]
 
     async def release(self, ticket: str, *, holder: str | None = None) -> PermitResult:
         """Hold permits no longer."""
-        return await self._ask(holding.ReleasePermits(id=self.id, agent=_agent(holder), ticket=ticket))  # type: ignore[no-any-return]
+        return await self._ask(holding.ReleasePermits(id=self.id, agent=as_agent(holder), ticket=ticket))  # type: ignore[no-any-return]
 
     async def get(self) -> SemaphoreResult:
         """Return who holds permits, and who waits."""
@@ -264,7 +264,7 @@ class Budget(Handle):
     ) -> BudgetView:  # fmt: skip
         """Make it.  facts: window, share, name, metadata, attach."""
         command = budgets.CreateBudget(
-            id=self.id, agent=_agent(agent), limit=limit, unit=unit, period_s=period_s, **facts
+            id=self.id, agent=as_agent(agent), limit=limit, unit=unit, period_s=period_s, **facts
         )  # fmt: skip
         return await self._ask(command)  # type: ignore[no-any-return]
 
@@ -273,7 +273,7 @@ class Budget(Handle):
     ) -> BudgetResult:
         """Spend so much; wait in a fair queue if there is not so much left."""
         command = budgets.Spend(
-            id=self.id, agent=_agent(holder), ticket=ticket or uuid.uuid4().hex, amount=amount
+            id=self.id, agent=as_agent(holder), ticket=ticket or uuid.uuid4().hex, amount=amount
         )  # fmt: skip
         return await self._wait(command, timeout_s)  # type: ignore[no-any-return]
 
@@ -282,7 +282,7 @@ class Budget(Handle):
         timeout_s: float | None = None,
     ) -> BudgetResult:  # fmt: skip
         """Set an estimate aside, to be settled within `ttl_s`."""
-        command = budgets.ReserveBudget(id=self.id, agent=_agent(holder), ticket=ticket, amount=amount, ttl_s=ttl_s)
+        command = budgets.ReserveBudget(id=self.id, agent=as_agent(holder), ticket=ticket, amount=amount, ttl_s=ttl_s)
         return await self.give_until(command, timeout_s=timeout_s)
 
     async def give_until(
@@ -293,7 +293,7 @@ class Budget(Handle):
 
     async def settle(self, ticket: str, actual: float, *, holder: str | None = None) -> BudgetResult:
         """Say what a reservation really came to."""
-        command = budgets.SettleBudget(id=self.id, agent=_agent(holder), ticket=ticket, actual=actual)
+        command = budgets.SettleBudget(id=self.id, agent=as_agent(holder), ticket=ticket, actual=actual)
         return await self._ask(command)  # type: ignore[no-any-return]
 
     async def get(self) -> BudgetView:
@@ -310,7 +310,7 @@ class Election(Handle):
     ) -> ElectionResult:  # fmt: skip
         """Stand for leader and wait to be it.  The result's token must be renewed within `ttl_s`."""
         command = holding.Campaign(
-            id=self.id, agent=_agent(candidate), ticket=ticket or uuid.uuid4().hex, ttl_s=ttl_s, value=value
+            id=self.id, agent=as_agent(candidate), ticket=ticket or uuid.uuid4().hex, ttl_s=ttl_s, value=value
         )
         return await self.give_until(command, timeout_s=timeout_s)
 
@@ -320,17 +320,17 @@ class Election(Handle):
 
     async def renew(self, token: str, *, leader: str | None = None) -> ElectionResult:
         """Lead for another time to live."""
-        command = holding.RenewLeadership(id=self.id, agent=_agent(leader), token=token)
+        command = holding.RenewLeadership(id=self.id, agent=as_agent(leader), token=token)
         return await self._ask(command)  # type: ignore[no-any-return]
 
     async def proclaim(self, token: str, value: Any, *, leader: str | None = None) -> ElectionResult:
         """Tell everybody who observes."""
-        command = holding.Proclaim(id=self.id, agent=_agent(leader), token=token, value=value)
+        command = holding.Proclaim(id=self.id, agent=as_agent(leader), token=token, value=value)
         return await self._ask(command)  # type: ignore[no-any-return]
 
     async def resign(self, token: str, *, leader: str | None = None) -> ElectionResult:
         """Lead no longer."""
-        return await self._ask(holding.Resign(id=self.id, agent=_agent(leader), token=token))  # type: ignore[no-any-return]
+        return await self._ask(holding.Resign(id=self.id, agent=as_agent(leader), token=token))  # type: ignore[no-any-return]
 
     async def observe(
         self, known_epoch: int = 0, *, known_version: int | None = None, timeout_s: float | None = None
@@ -338,7 +338,3 @@ class Election(Handle):
         """Wait until there is another leader than that of `known_epoch`."""
         command = holding.Observe(id=self.id, known_epoch=known_epoch, known_version=known_version)
         return await self._wait(command, timeout_s)  # type: ignore[no-any-return]
-
-
-def _agent(name: str | None) -> AgentId | None:
-    return None if name is None else AgentId(name)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from concerted.board.latches.latch import LatchResult
-from concerted.client.handle import Handle, as_agents
+from concerted.client.handle import Handle, as_agent, as_agents
 from concerted.errors import Conflict
 from concerted.ports import meeting, tracking
 from concerted.sync.barriers.barrier import Action, BarrierResult
@@ -43,7 +43,7 @@ class SyncPoint(Handle):
             deadline_at = time.time() + deadline_s
         command = meeting.CreateSyncPoint(
             id=self.id,
-            agent=_agent(agent),
+            agent=as_agent(agent),
             participants=as_agents(participants),
             condition=condition_of(condition),
             deadline_at=deadline_at,
@@ -67,27 +67,27 @@ class SyncPoint(Handle):
             NotAllowed: the agent is no participant.  WrongPhase: the point is over, or its deadline has passed.
             Deadlock: it would wait for who waits for it; it has arrived all the same.
         """
-        command = meeting.ArriveAtSyncPoint(id=self.id, agent=_agent(agent), data=data)
+        command = meeting.ArriveAtSyncPoint(id=self.id, agent=as_agent(agent), data=data)
         result: SyncResult = await self._wait(command, timeout_s)
         return result
 
     async def wait(self, *, agent: str | None = None, timeout_s: float | None = None) -> SyncResult:
         """Wait until it is settled, without arriving."""
-        result: SyncResult = await self._wait(meeting.AwaitSyncPoint(id=self.id, agent=_agent(agent)), timeout_s)
+        result: SyncResult = await self._wait(meeting.AwaitSyncPoint(id=self.id, agent=as_agent(agent)), timeout_s)
         return result
 
     async def add(self, agents: Iterable[str], *, agent: str | None = None) -> SyncResult:
         """Let more agents take part."""
-        command = meeting.AddToSyncPoint(id=self.id, agent=_agent(agent), agents=as_agents(agents))
+        command = meeting.AddToSyncPoint(id=self.id, agent=as_agent(agent), agents=as_agents(agents))
         return await self._ask(command)  # type: ignore[no-any-return]
 
     async def complete(self, *, agent: str | None = None) -> SyncResult:
         """Complete it by hand."""
-        return await self._ask(meeting.CompleteSyncPoint(id=self.id, agent=_agent(agent)))  # type: ignore[no-any-return]
+        return await self._ask(meeting.CompleteSyncPoint(id=self.id, agent=as_agent(agent)))  # type: ignore[no-any-return]
 
     async def cancel(self, reason: str = "", *, agent: str | None = None) -> SyncResult:
         """Call it off."""
-        command = meeting.CancelSyncPoint(id=self.id, agent=_agent(agent), reason=reason)
+        command = meeting.CancelSyncPoint(id=self.id, agent=as_agent(agent), reason=reason)
         return await self._ask(command)  # type: ignore[no-any-return]
 
     async def get(self) -> SyncResult:
@@ -108,7 +108,7 @@ class Barrier(Handle):
         """
         command = meeting.CreateBarrier(
             id=self.id,
-            agent=_agent(agent),
+            agent=as_agent(agent),
             participant_count=parties if isinstance(parties, int) else 0,
             participants=() if isinstance(parties, int) else as_agents(parties),
             cyclic=cyclic,
@@ -128,7 +128,7 @@ class Barrier(Handle):
         """
         if "request_id" not in which and "generation" not in which:
             which["request_id"] = uuid.uuid4().hex  # so that going on waiting is no second arrival
-        command = meeting.ArriveAtBarrier(id=self.id, agent=_agent(agent), data=data, **which)
+        command = meeting.ArriveAtBarrier(id=self.id, agent=as_agent(agent), data=data, **which)
         return await self._wait(command, timeout_s)  # type: ignore[no-any-return]
 
     async def finish_action(self, result: BarrierResult, value: Any = None, *, error: str | None = None,
@@ -136,7 +136,7 @@ class Barrier(Handle):
         """Tell how the action ended for which `result` elected this agent."""
         command = meeting.FinishBarrierAction(
             id=self.id,
-            agent=_agent(agent),
+            agent=as_agent(agent),
             generation=result.generation,
             action_epoch=result.action_epoch or 0,
             value=value,
@@ -146,11 +146,11 @@ class Barrier(Handle):
 
     async def reset(self, reason: str = "", *, agent: str | None = None) -> BarrierResult:
         """Begin a new generation; whoever waits in this one gets the verdict `broken`."""
-        return await self._ask(meeting.ResetBarrier(id=self.id, agent=_agent(agent), reason=reason))  # type: ignore[no-any-return]
+        return await self._ask(meeting.ResetBarrier(id=self.id, agent=as_agent(agent), reason=reason))  # type: ignore[no-any-return]
 
     async def cancel(self, reason: str = "", *, agent: str | None = None) -> BarrierResult:
         """Call it off for good."""
-        return await self._ask(meeting.CancelBarrier(id=self.id, agent=_agent(agent), reason=reason))  # type: ignore[no-any-return]
+        return await self._ask(meeting.CancelBarrier(id=self.id, agent=as_agent(agent), reason=reason))  # type: ignore[no-any-return]
 
     async def get(self) -> BarrierResult:
         """Return how it stands."""
@@ -167,7 +167,7 @@ class DoubleBarrier(Handle):
         """Make it, for so many parties or for those named.  facts: name, metadata, on_lost, attach."""
         command = meeting.CreateDoubleBarrier(
             id=self.id,
-            agent=_agent(agent),
+            agent=as_agent(agent),
             participant_count=parties if isinstance(parties, int) else 0,
             participants=() if isinstance(parties, int) else as_agents(parties),
             cyclic=cyclic,
@@ -180,7 +180,7 @@ class DoubleBarrier(Handle):
                     generation: int | None = None) -> DoubleBarrierResult:  # fmt: skip
         """Come to the first gate, and wait until all have."""
         command = meeting.EnterDoubleBarrier(
-            id=self.id, agent=_agent(agent), data=data, generation=generation, request_id=uuid.uuid4().hex
+            id=self.id, agent=as_agent(agent), data=data, generation=generation, request_id=uuid.uuid4().hex
         )
         return await self._wait(command, timeout_s)  # type: ignore[no-any-return]
 
@@ -188,7 +188,7 @@ class DoubleBarrier(Handle):
                     generation: int | None = None) -> DoubleBarrierResult:  # fmt: skip
         """Come to the second gate, and wait until all have."""
         command = meeting.LeaveDoubleBarrier(
-            id=self.id, agent=_agent(agent), data=data, generation=generation, request_id=uuid.uuid4().hex
+            id=self.id, agent=as_agent(agent), data=data, generation=generation, request_id=uuid.uuid4().hex
         )
         return await self._wait(command, timeout_s)  # type: ignore[no-any-return]
 
@@ -207,7 +207,7 @@ class Phaser(Handle):
         """Make it.  policy: what becomes of who is lost, or late by `late_after_s`.  facts: name, metadata, attach."""
         command = meeting.CreatePhaser(
             id=self.id,
-            agent=_agent(agent),
+            agent=as_agent(agent),
             participants=as_agents(participants),
             policy=policy,
             late_after_s=late_after_s,
@@ -217,12 +217,12 @@ class Phaser(Handle):
 
     async def register(self, agent: str | None = None, *, from_next: bool = False) -> PhaserResult:
         """Become a party."""
-        command = meeting.RegisterAtPhaser(id=self.id, agent=_agent(agent), from_next=from_next)
+        command = meeting.RegisterAtPhaser(id=self.id, agent=as_agent(agent), from_next=from_next)
         return await self._ask(command)  # type: ignore[no-any-return]
 
     async def deregister(self, agent: str | None = None) -> PhaserResult:
         """Be a party no longer."""
-        return await self._ask(meeting.DeregisterAtPhaser(id=self.id, agent=_agent(agent)))  # type: ignore[no-any-return]
+        return await self._ask(meeting.DeregisterAtPhaser(id=self.id, agent=as_agent(agent)))  # type: ignore[no-any-return]
 
     async def arrive(
         self, agent: str | None = None, data: Any = None, *, then: Literal["go_on", "wait", "deregister"] = "wait",
@@ -230,7 +230,7 @@ class Phaser(Handle):
     ) -> PhaserResult:  # fmt: skip
         """Arrive in a phase, by default the current one, and by default wait until it is over."""
         command = meeting.ArriveAtPhaser(
-            id=self.id, agent=_agent(agent), data=data, then=then, phase=phase, request_id=uuid.uuid4().hex
+            id=self.id, agent=as_agent(agent), data=data, then=then, phase=phase, request_id=uuid.uuid4().hex
         )
         return await self.give_until(command, timeout_s=timeout_s)
 
@@ -240,7 +240,7 @@ class Phaser(Handle):
 
     async def wait(self, phase: int, *, agent: str | None = None, timeout_s: float | None = None) -> PhaserResult:
         """Wait until a phase is over."""
-        return await self._wait(meeting.AwaitPhase(id=self.id, agent=_agent(agent), phase=phase), timeout_s)  # type: ignore[no-any-return]
+        return await self._wait(meeting.AwaitPhase(id=self.id, agent=as_agent(agent), phase=phase), timeout_s)  # type: ignore[no-any-return]
 
     async def get(self) -> PhaserResult:
         """Return how it stands."""
@@ -253,23 +253,23 @@ class Latch(Handle):
     async def create(self, count: int, *, deadline_s: float | None = None, agent: str | None = None,
                      **facts: Any) -> LatchResult:  # fmt: skip
         """Make it.  deadline_s: after which, from its creation, it expires.  facts: name, metadata, attach."""
-        command = tracking.CreateLatch(id=self.id, agent=_agent(agent), count=count, timeout_s=deadline_s, **facts)
+        command = tracking.CreateLatch(id=self.id, agent=as_agent(agent), count=count, timeout_s=deadline_s, **facts)
         return await self._ask(command)  # type: ignore[no-any-return]
 
     async def count_down(self, ticket: str | None = None, *, agent: str | None = None) -> LatchResult:
         """Count it down, once for each ticket."""
-        command = tracking.CountDownLatch(id=self.id, agent=_agent(agent), ticket=ticket or uuid.uuid4().hex)
+        command = tracking.CountDownLatch(id=self.id, agent=as_agent(agent), ticket=ticket or uuid.uuid4().hex)
         return await self._ask(command)  # type: ignore[no-any-return]
 
     async def take(self, ticket: str, *, ttl_s: float = 60.0, agent: str | None = None) -> LatchResult:
         """Be the one who will count down; without it before the time is over, others can take it."""
         return await self._ask(  # type: ignore[no-any-return]
-            tracking.TakeFromLatch(id=self.id, agent=_agent(agent), ticket=ticket, ttl_s=ttl_s)
+            tracking.TakeFromLatch(id=self.id, agent=as_agent(agent), ticket=ticket, ttl_s=ttl_s)
         )
 
     async def wait(self, *, agent: str | None = None, timeout_s: float | None = None) -> LatchResult:
         """Wait until it is open."""
-        return await self._wait(tracking.AwaitLatch(id=self.id, agent=_agent(agent)), timeout_s)  # type: ignore[no-any-return]
+        return await self._wait(tracking.AwaitLatch(id=self.id, agent=as_agent(agent)), timeout_s)  # type: ignore[no-any-return]
 
     async def get(self) -> LatchResult:
         """Return how it stands."""
@@ -286,7 +286,7 @@ class Tracker(Handle):
         """Make it.  facts: name, description, metadata, may_go_back, completes_with, attach."""
         command = tracking.CreateTracker(
             id=self.id,
-            agent=_agent(agent),
+            agent=as_agent(agent),
             total_steps=total_steps,
             participants=as_agents(participants),
             weights=None if weights is None else {AgentId(name): weight for name, weight in weights.items()},
@@ -297,11 +297,11 @@ class Tracker(Handle):
 
     async def update(self, step: int, data: Any = None, *, agent: str | None = None) -> ProgressResult:
         """Say that a step is reached."""
-        return await self._ask(tracking.UpdateProgress(id=self.id, agent=_agent(agent), step=step, data=data))  # type: ignore[no-any-return]
+        return await self._ask(tracking.UpdateProgress(id=self.id, agent=as_agent(agent), step=step, data=data))  # type: ignore[no-any-return]
 
     async def cancel(self, reason: str = "", *, agent: str | None = None) -> ProgressResult:
         """Call it off."""
-        return await self._ask(tracking.CancelTracker(id=self.id, agent=_agent(agent), reason=reason))  # type: ignore[no-any-return]
+        return await self._ask(tracking.CancelTracker(id=self.id, agent=as_agent(agent), reason=reason))  # type: ignore[no-any-return]
 
     async def wait(
         self, step: int | None = None, *, percentage: float | None = None, timeout_s: float | None = None
@@ -313,10 +313,6 @@ class Tracker(Handle):
     async def get(self) -> ProgressResult:
         """Return how it stands."""
         return await self._ask(tracking.GetProgress(id=self.id))  # type: ignore[no-any-return]
-
-
-def _agent(name: str | None) -> AgentId | None:
-    return None if name is None else AgentId(name)
 
 
 def _is_span(point: SyncResult, deadline_s: float) -> bool:

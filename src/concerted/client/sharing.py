@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from concerted.board.memberships.membership import GroupResult
 from concerted.board.register import RegisterResult
-from concerted.client.handle import Giver, Handle, as_agents
+from concerted.client.handle import Giver, Handle, as_agent, as_agents
 from concerted.ports import mail, sharing
 from concerted.values import AgentId
 
@@ -26,7 +26,7 @@ class Register(Handle):
 
     async def put(self, value: Any, *, agent: str | None = None, request_id: str | None = None) -> RegisterResult:
         """Set it.  request_id: the same one counts once."""
-        command = sharing.PutValue(id=self.id, agent=_agent(agent), value=value, request_id=_once(request_id))
+        command = sharing.PutValue(id=self.id, agent=as_agent(agent), value=value, request_id=_once(request_id))
         return await self._ask(command)  # type: ignore[no-any-return]
 
     async def compare_and_swap(
@@ -36,7 +36,7 @@ class Register(Handle):
         """Set it if it is still what was expected; `swapped` of the result says so."""
         command = sharing.CompareAndSwap(
             id=self.id,
-            agent=_agent(agent),
+            agent=as_agent(agent),
             value=value,
             expected_version=expected_version,
             expected_value=expected_value,
@@ -51,7 +51,7 @@ class Register(Handle):
         """Add to a number, within bounds."""
         command = sharing.Increment(
             id=self.id,
-            agent=_agent(agent),
+            agent=as_agent(agent),
             amount=amount,
             minimum=minimum,
             maximum=maximum,
@@ -71,15 +71,15 @@ class Membership(Handle):
         self, agent: str | None = None, value: Any = None, *, ttl_s: float | None = None
     ) -> GroupResult:  # fmt: skip
         """Be a member; with `ttl_s`, as long as it is renewed."""
-        return await self._ask(sharing.JoinGroup(id=self.id, agent=_agent(agent), value=value, ttl_s=ttl_s))  # type: ignore[no-any-return]
+        return await self._ask(sharing.JoinGroup(id=self.id, agent=as_agent(agent), value=value, ttl_s=ttl_s))  # type: ignore[no-any-return]
 
     async def renew(self, agent: str | None = None) -> GroupResult:
         """Stay a member for another time to live."""
-        return await self._ask(sharing.RenewMembership(id=self.id, agent=_agent(agent)))  # type: ignore[no-any-return]
+        return await self._ask(sharing.RenewMembership(id=self.id, agent=as_agent(agent)))  # type: ignore[no-any-return]
 
     async def leave(self, agent: str | None = None) -> GroupResult:
         """Be a member no longer."""
-        return await self._ask(sharing.LeaveGroup(id=self.id, agent=_agent(agent)))  # type: ignore[no-any-return]
+        return await self._ask(sharing.LeaveGroup(id=self.id, agent=as_agent(agent)))  # type: ignore[no-any-return]
 
     async def watch(self, version: int = 0, *, timeout_s: float | None = None) -> GroupResult:
         """Wait until the group has changed after `version`."""
@@ -99,7 +99,7 @@ class Inbox:
 
     def __init__(self, giver: Giver, agent: str | None = None) -> None:
         self._giver = giver
-        self._agent = _agent(agent)
+        self._agent = as_agent(agent)
 
     async def send(
         self, to: str | Iterable[str], content: Any, *, acknowledge_within_s: float | None = None,
@@ -115,7 +115,7 @@ class Inbox:
             to=(AgentId(to),) if isinstance(to, str) else as_agents(to),
             content=content,
             acknowledge_within_s=acknowledge_within_s,
-            escalate_to=_agent(escalate_to),
+            escalate_to=as_agent(escalate_to),
             request_id=_once(request_id),
             **facts,
         )
@@ -146,7 +146,3 @@ class Inbox:
 
 def _once(request_id: str | None) -> str:
     return request_id or uuid.uuid4().hex
-
-
-def _agent(name: str | None) -> AgentId | None:
-    return None if name is None else AgentId(name)
