@@ -66,6 +66,7 @@ def send(content: str, agent: str | None, store: str | None, as_json: bool, **gi
 @click.option("--all", "everything", is_flag=True, help="Also those that were fetched and not acknowledged.")
 @click.option("--after", type=click.IntRange(0), metavar="NUMBER",
               help="What came after this one, in the order of the log, also what was fetched before.")  # fmt: skip
+@click.option("--type", metavar="TYPE", help="Messages of this type alone; the others stay as they are.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="At most so many.")
 @as_option
 @store_option
@@ -78,7 +79,7 @@ def fetch(agent: str | None, store: str | None, as_json: bool, **given: Any) -> 
     """
     command = FetchMessages(
         agent=AgentId(require_agent(agent, "fetches")), limit=given["limit"], all=given["everything"],
-        after=given["after"],
+        after=given["after"], type=given["type"],
     )  # fmt: skip
     found = do(store, lambda session: _fetch(session, command, given["wait_s"]))
     _show(found, as_json=as_json)

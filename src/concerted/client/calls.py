@@ -31,6 +31,7 @@ from concerted.ports.commands import (
 from concerted.values import AgentId, Objective, RunId, Task, encode
 
 if TYPE_CHECKING:
+    from concerted.client.channel import Channel
     from concerted.client.deciding import Decision
     from concerted.client.holding import Budget, Election, Leases, Semaphore
     from concerted.client.meeting import Barrier, DoubleBarrier, Latch, Phaser, SyncPoint, Tracker
@@ -223,6 +224,12 @@ class Calls:
         from concerted.client.sharing import Inbox
 
         return Inbox(self, agent)
+
+    def channel(self, name: str, members: Iterable[str], agent: str) -> Channel:
+        """Return one member's end of a channel, such as that of a coalition."""
+        from concerted.client.channel import Channel
+
+        return Channel(self, name, members, agent)
 
     # deciding
 

@@ -122,16 +122,18 @@ class Inbox:
         return await self._giver.give(command)  # type: ignore[no-any-return]
 
     async def fetch(
-        self, *, timeout_s: float = 0.0, limit: int = 100, all: bool = False, after: int | None = None
+        self, *, timeout_s: float = 0.0, limit: int = 100, all: bool = False, after: int | None = None,
+        type: str | None = None,
     ) -> list[mail.MessageView]:  # fmt: skip
         """Return what is there and not yet fetched, the most urgent first; wait for the first one if there is none.
 
         all: also what was fetched and not acknowledged.  after: a number; what came after it in the order of the log,
-        also what was fetched before.
+        also what was fetched before.  type: messages of this type alone; the others stay as they are.
         """
         command = mail.FetchMessages(
-            agent=self._agent, limit=limit, all=all, after=after, wait_s=timeout_s, request_id=uuid.uuid4().hex
-        )
+            agent=self._agent, limit=limit, all=all, after=after, type=type, wait_s=timeout_s,
+            request_id=uuid.uuid4().hex,
+        )  # fmt: skip
         return await self._giver.give(command)  # type: ignore[no-any-return]
 
     async def acknowledge(self, ids: Sequence[str]) -> list[mail.MessageView]:

@@ -94,9 +94,9 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True):
 class Coalition(msgspec.Struct, frozen=True, kw_only=True):
     """One coalition, from its proposal to its end.
 
-    communication_channels: the type of the messages that members write to each other.  lost: who was a member.
-    exits: those of them who have walked away.  parts: where coalitions overlap, the part of its capacity that each
-    has agreed to give.  reason: why it ended.
+    communication_channels: the names of the members' channels: one, which `session.channel` opens.  lost: who was a
+    member.  exits: those of them who have walked away.  parts: where coalitions overlap, the part of its capacity that
+    each has agreed to give.  reason: why it ended.
     """
 
     id: str

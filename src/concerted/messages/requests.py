@@ -333,7 +333,7 @@ class AgreeToContract(Request, frozen=True):
     shares: dict[AgentId, float]
     roles: dict[AgentId, str]
     leader: AgentId
-    channel: str  # the type of the messages that members write to each other
+    channel: str  # the name of the members' channel, for `session.channel`
     valid_until: Instant | None = None
     exit_penalty: float = 0.0  # of its share: what a member owes the others who walks away
     parts: dict[AgentId, float] = {}  # of each one's capacity, where coalitions overlap

@@ -76,8 +76,9 @@ class FetchMessages(MailCommand, frozen=True, kw_only=True):
     """Return what is in an inbox and not yet fetched, the most urgent first; wait for the first one if there is none.
 
     all: also what was fetched and not acknowledged.  after: a cursor of the caller's own; it gets what has a greater
-    number, whatever was fetched before, in the order of the log.  request_id: the same call given again gets the same
-    messages, also when its first answer was lost with the owner.
+    number, whatever was fetched before, in the order of the log.  type: messages of this type alone; the others stay as
+    they are.  request_id: the same call given again gets the same messages, also when its first answer was lost with
+    the owner.
     """
 
     result: ClassVar[Any] = list[MessageView]
@@ -85,6 +86,7 @@ class FetchMessages(MailCommand, frozen=True, kw_only=True):
     limit: int = 100
     all: bool = False
     after: int | None = None
+    type: str | None = None
     wait_s: float = 0.0
 
 

@@ -51,6 +51,27 @@ def test_a_message_is_fetched_once(bench):
     bench(main)
 
 
+def test_a_fetch_of_one_type_leaves_the_others_as_they_are(bench):
+    async def main(b):
+        await b.serve(send("bob", content="other"))
+        await b.serve(send("bob", content="wanted", type="NEWS"))
+        assert [one.content for one in await b.serve(FetchMessages(agent=BOB, type="NEWS"))] == ["wanted"]
+        assert await b.serve(FetchMessages(agent=BOB, type="NEWS")) == []
+        assert [one.content for one in await b.serve(FetchMessages(agent=BOB))] == ["other"]
+
+    bench(main)
+
+
+def test_who_waits_for_one_type_is_not_woken_by_another(bench):
+    async def main(b):
+        waiting = asyncio.ensure_future(b.serve(FetchMessages(agent=BOB, type="NEWS", wait_s=60)))
+        await b.serve(send("bob", content="other"))
+        await b.serve(send("bob", content="wanted", type="NEWS"))
+        assert [one.content for one in await waiting] == ["wanted"]
+
+    bench(main)
+
+
 def test_all_of_it_survives_a_crash(bench):
     async def main(b):
         sent = await b.serve(send("bob", acknowledge_within_s=100))

@@ -131,7 +131,7 @@ class Inboxes:
             waiters[waiter] = None
             try:
                 pages = self._mail.pages({"agent": agent, "status": statuses})
-                found = [record async for record in pages if record.number > after]
+                found = [one async for one in pages if one.number > after and command.type in (None, one.type)]
                 left = until - loop.time()
                 if found or left <= 0:
                     break
