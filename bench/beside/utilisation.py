@@ -81,9 +81,12 @@ def _worker(name: str, speed: float, dice: Any, busy: list[float]) -> Agent:
 
     @agent.task()
     async def look(task: Task) -> float:
-        lasts = _lasts(dice, speed)
-        busy[0] += lasts
-        await asyncio.sleep(lasts)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            await asyncio.sleep(_lasts(dice, speed))
+        finally:  # it may be called back
+            busy[0] += loop.time() - began
         return float(task.payload["x0"])
 
     return agent

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from concerted.errors import Invalid
 
-__all__ = ["LEAST_S", "STREAM", "Times", "Worker", "takers"]
+__all__ = ["LEAST_S", "LEFT", "STREAM", "Times", "Worker", "takers"]
 
 SLOWEST_LEARNING = 0.1  # what a new time counts, at least: an agent may become slower or quicker
 PRIOR = 1.0  # how many times of its own an agent's first guess, that of the fleet, counts for

@@ -117,6 +117,57 @@ def test_who_fails_who_refuses_and_who_talks_nonsense_uses_up_attempts_and_nothi
     play(act)
 
 
+def test_what_is_overdue_at_the_end_is_looked_at_by_somebody_quicker_as_well(play: Any) -> None:
+    async def act(stage: Any) -> None:
+        looks = 0
+
+        async def stalls(task: Task, work: Any) -> float:
+            nonlocal looks
+            looks += 1
+            await asyncio.sleep(10.0 if looks < 4 else 5_000.0)
+            return 1.0
+
+        await stage.enter(scale("quick", 1.0, answer=lambda task: 2.0))
+        slow = await stage.agent("slow", stalls)
+        began = stage.seconds
+        view = await stage.run("swarm", [LOOK], **options(evaluations=50))
+        assert looks == 4, "it is at its fourth when nothing else is left"
+        assert view.result["evaluations"] == 50
+        (second,) = [row for row in await stage.log("task.claimed") if row.ref.endswith("-again")]
+        assert second.agent == "quick"
+        assert (await stage.log("task.cancelled"))[0].ref == second.ref.removesuffix("-again")
+        assert "CANCEL_TASK" in slow.types()
+        assert stage.seconds - began < 60.0
+        assert [row.data["version"] for row in await stage.log("version.chosen")] == [1]
+
+    play(act)
+
+
+def test_of_two_looks_at_one_candidate_the_first_counts_and_a_failed_one_waits_for_the_other(play: Any) -> None:
+    async def act(stage: Any) -> None:
+        looks = 0
+
+        async def stalls(task: Task, work: Any) -> float:
+            nonlocal looks
+            looks += 1
+            await asyncio.sleep(10.0 if looks < 4 else 30.0)
+            return 1.0
+
+        def answer(task: Task) -> Any:
+            if task.id.endswith("-again"):
+                raise ValueError("not twice")
+            return 2.0
+
+        await stage.enter(scale("quick", 1.0, answer=answer))
+        await stage.agent("slow", stalls)
+        view = await stage.run("swarm", [LOOK], **options(evaluations=50))
+        assert [row.ref[-6:] for row in await stage.log("task.released")] == ["-again"]
+        assert view.result["evaluations"] == 50
+        assert view.result["details"]["by_agent"]["slow"] == 4, "what it has found in the end counts"
+
+    play(act)
+
+
 def test_a_long_search_begins_new_histories_and_goes_on_as_one(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "HISTORY", 50)
 

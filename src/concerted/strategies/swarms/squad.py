@@ -27,7 +27,7 @@ from concerted.strategies.workshop.staff import Staff, is_able
 from concerted.swarm.thresholds import LEAST_S, Times, Worker, takers
 from concerted.values import AgentId, Instant, Task, TaskId
 
-__all__ = ["Job", "Squad", "opened", "pattern_of"]
+__all__ = ["Held", "Job", "Squad", "opened", "pattern_of"]
 
 SOON_OVER = 4  # jobs left for each place, below which it is computed who takes each of them
 
@@ -40,6 +40,17 @@ class Job:
     agent: AgentId
     about: Any
     reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What an agent has in hand.  due_at: when it is thought to be over, by how long the agent mostly takes."""
+
+    task: Task
+    agent: AgentId
+    about: Any
+    begun_at: Instant
+    due_at: Instant
 
 
 async def pattern_of(run: Run) -> Task:
@@ -126,8 +137,8 @@ class Squad:
         able = self.able()
         places = sum(self.run.agents[agent].capacity for agent in able)
         if left > SOON_OVER * places:
-            rate = sum(self.run.agents[agent].capacity / self._lasts(agent) for agent in able)
-            return [agent for agent in free if self._lasts(agent) * rate <= left]
+            rate = sum(self.run.agents[agent].capacity / self.lasts(agent) for agent in able)
+            return [agent for agent in free if self.lasts(agent) * rate <= left]
         room = self.staff.free(able)
         workers = []
         for agent in able:
@@ -135,6 +146,18 @@ class Squad:
             workers.append(Worker(agent, len(since) + room.get(agent, 0), since))
         found = takers(left, workers, self.times, self.run.now(), 1.0)
         return [AgentId(agent) for agent in found if agent is not None]
+
+    def in_hand(self) -> list[Held]:
+        """Return what is being done, and when each is thought to be over, the soonest first."""
+        held = [
+            Held(task, agent, about, begun, begun + self.lasts(agent))
+            for task, agent, about, begun in self._working.values()
+        ]
+        return sorted(held, key=lambda one: (one.due_at, one.task.id))
+
+    def lasts(self, agent: AgentId) -> float:
+        """Return how long an agent is thought to take for a job, in seconds."""
+        return max(LEAST_S, self.times.of(agent))
 
     async def next(self, within: float | None = None) -> Job | None:
         """Wait for a job that is over, at most so long.
@@ -190,9 +213,6 @@ class Squad:
             await asyncio.wait([working for working, *_ in jobs])
         for _, task, *_ in jobs:
             self.run.record("task.cancelled", ref=task.id, reason="nobody waits for it any more")
-
-    def _lasts(self, agent: AgentId) -> float:
-        return max(LEAST_S, self.times.of(agent))
 
     def _look_again_at(self, within: float | None) -> Instant | None:
         instants = [self.staff.next_up(), None if within is None else self.run.now() + within]
