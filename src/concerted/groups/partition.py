@@ -4,8 +4,8 @@
 
 `balance` says how large a group may be: `none` as it comes; `max` at most a quarter more than the mean; `exact`
 the sizes differ by one at most.  Too large groups hand on, along the cheapest chain of groups to one with
-room, those who lose least by it; then points change places, alone or in pairs, as long as that makes the sum
-of squared distances smaller.
+room, those who lose least by it, and too small ones are filled in the same way; then points change places,
+alone or in pairs, as long as that makes the sum of squared distances smaller.
 
 Sources: Lloyd 1982, "Least squares quantization in PCM"; Arthur & Vassilvitskii 2007, "k-means++"; Grunau et al.
 2023, "A nearly tight analysis of greedy k-means++", for several candidates for each seed.
@@ -104,7 +104,7 @@ def settle(points: Array, labels: Labels, k: int, balance: Balance, margin: floa
         rounds += 1
         centres = _centres(points, labels, centres)
         moved = _better_off(points, centres, labels, bounds, (1.0 - margin) ** 2)
-    costs = _costs(wide, centres)
+    costs = _by_group(_costs(wide, centres))
     _relieve(costs, labels, bounds[1], bounds[1])
     _relieve(costs, labels, bounds[0], bounds[0])
     centres = _centres(points, labels, centres)
@@ -245,7 +245,11 @@ def _inertia(points: Array, labels: Labels, centres: Array) -> float:
 def _balanced(
     points: Array, labels: Labels, centres: Array, bounds: tuple[int, int]
 ) -> tuple[Labels, Array, int]:  # fmt: skip
-    """Lloyd's rounds with sizes that are put right in each; then points are exchanged as long as it pays."""
+    """Lloyd's rounds in each of which groups that are too large are relieved; then points are exchanged as it pays.
+
+    Groups that are too small are filled once, between the two: what is too much is found anew in each round, and what
+    is too little hardly changes.
+    """
     import numpy as np
 
     low, high = bounds
@@ -253,24 +257,31 @@ def _balanced(
     eps = ROUNDING * (1.0 + float((points**2).sum(axis=1).mean()) if points.size else 1.0)
     best = float("inf")
     for _ in range(MOST_RELIEVED):
-        costs = _costs(wide, centres)
-        tried = costs.argmin(axis=1)
+        far = _costs(wide, centres)
+        tried, costs = far.argmin(axis=1), _by_group(far)
         _relieve(costs, tried, high, high)
-        _relieve(costs, tried, low, low)
         centres = _centres(points, tried, centres)
         now = _inertia(points, tried, centres)
         if now >= best * (1.0 - WORTH_A_ROUND):
             break
         best, labels = now, tried
+    _relieve(_by_group(_costs(wide, _centres(points, labels, centres))), labels, low, low)
     last, rounds = float("inf"), 0
     while rounds < MOST_EXCHANGES:
         rounds += 1
         centres = _centres(points, labels, centres)
         now = _inertia(points, labels, centres)
-        if not _exchange(_costs(wide, centres), labels, bounds, eps) or now > last * (1.0 - GAIN):
+        if not _exchange(_by_group(_costs(wide, centres)), labels, bounds, eps) or now > last * (1.0 - GAIN):
             break
         last = now
     return labels, _centres(points, labels, centres), rounds
+
+
+def _by_group(costs: Array) -> Array:
+    """Return costs with a row for each group, float64[k, n]: what follows looks at one group after the other."""
+    import numpy as np
+
+    return np.ascontiguousarray(costs.T)
 
 
 def _relieve(costs: Array, labels: Labels, most: int, least: int) -> None:
@@ -281,41 +292,77 @@ def _relieve(costs: Array, labels: Labels, most: int, least: int) -> None:
     """
     import numpy as np
 
-    k = costs.shape[1]
+    k, points, room = len(costs), np.arange(len(labels)), np.empty_like(costs)
     while True:
         sizes = np.bincount(labels, minlength=k)
-        sources, room = np.flatnonzero(sizes > most), np.maximum(least - sizes, 0)
-        if not len(sources) or not room.any():
+        sources, free = np.flatnonzero(sizes > most), np.maximum(least - sizes, 0)
+        if not len(sources) or not free.any():
             return
-        loss = costs - costs[np.arange(len(labels)), labels][:, None]
-        cheapest, groups = _between(loss, labels, sizes)
-        onward = _chains(np.maximum(cheapest, 0.0), room > 0, sizes)
+        cheapest, members = _between(costs, costs[labels, points], labels, sizes, room)
+        onward = _chains(np.maximum(cheapest, 0.0), free > 0, sizes).tolist()
+        left = free.tolist()
         for source in sources[np.argsort(-sizes[sources], kind="stable")].tolist():
-            chain = _chain(source, onward, room)
+            chain = _chain(source, onward, left)
             if not chain:
                 continue
-            excess = int(sizes[source]) - most
-            count = min(excess, int(room[chain[-1][1]]))
-            moving = [_who_moves(groups[a], loss[:, b], labels, a, count) for a, b in chain]
+            count = min(int(sizes[source]) - most, left[chain[-1][1]])
+            moving = [members.leaving(a, b, count) for a, b in chain]
             count = min(len(each) for each in moving)
-            for (_, to), each in zip(chain, moving, strict=True):
-                labels[each[:count]] = to
-            room[chain[-1][1]] -= count
+            for (a, to), each in zip(chain, moving, strict=True):
+                labels[members.gone(a, each[:count])] = to
+            left[chain[-1][1]] -= count
 
 
-def _between(loss: Array, labels: Labels, sizes: Labels) -> tuple[Array, list[Labels]]:
-    """Return what the cheapest move from each group to each other costs, and the members of each group."""
+class _Members:
+    """The members of each group.  loss: group -> what it costs each point to go there, points in this order."""
+
+    def __init__(self, order: Labels, ends: list[int], sizes: list[int], loss: Array) -> None:
+        self._order = order
+        self._spans = [(end - size, end) for end, size in zip(ends, sizes, strict=True)]
+        self._loss = loss
+        self._left = list(sizes)  # how many are still there
+
+    def of(self, group: int) -> Labels:
+        """Return the points of a group, those included that have left it."""
+        start, end = self._spans[group]
+        return self._order[start:end]
+
+    def losses(self, group: int, to: int) -> Array:
+        """Return what it costs each of these to go to another group."""
+        start, end = self._spans[group]
+        found: Array = self._loss[to, start:end]
+        return found
+
+    def leaving(self, group: int, to: int, count: int) -> Labels:
+        """Return the places in a group of the `count` who lose least by going to another, of those still there."""
+        return _least(self.losses(group, to), min(count, self._left[group]))
+
+    def gone(self, group: int, places: Labels) -> Labels:
+        """Take note that the points in these places have left; return the points."""
+        self._left[group] -= len(places)
+        members = self._spans[group][0] + places
+        self._loss[:, members] = float("inf")
+        found: Labels = self._order[members]
+        return found
+
+
+def _between(costs: Array, own: Array, labels: Labels, sizes: Labels, room: Array) -> tuple[Array, _Members]:
+    """Return what the cheapest move from each group to each other costs, and the members of each group.
+
+    own: what each point costs where it is.  room: float64[k, n], overwritten; the members are known by it.
+    """
     import numpy as np
 
-    k = loss.shape[1]
-    order = np.argsort(labels, kind="stable")
+    k = len(costs)
+    order = np.argsort(labels.astype(np.uint16) if k < 1 << 16 else labels, kind="stable")  # short numbers sort faster
     ends = np.cumsum(sizes)
-    groups = [order[end - size : end] for end, size in zip(ends.tolist(), sizes.tolist(), strict=True)]
     there = np.flatnonzero(sizes)
+    loss = np.take(costs, order, axis=1, out=room, mode="clip")
+    loss -= own[order]
     cheapest = np.full((k, k), np.inf)
-    cheapest[there] = np.minimum.reduceat(loss[order], (ends - sizes)[there], axis=0)
+    cheapest[there] = np.minimum.reduceat(loss, (ends - sizes)[there], axis=1).T
     np.fill_diagonal(cheapest, np.inf)
-    return cheapest, groups
+    return cheapest, _Members(order, ends.tolist(), sizes.tolist(), loss)
 
 
 def _chains(steps: Array, is_end: NDArray[bool_], sizes: Labels) -> Labels:
@@ -333,35 +380,35 @@ def _chains(steps: Array, is_end: NDArray[bool_], sizes: Labels) -> Labels:
     onward = np.arange(k)
     for _ in range(k):
         through = steps + far[None, :]
-        best = through.argmin(axis=1)
-        found = through[np.arange(k), best]
-        nearer = found < far
-        if not nearer.any():
+        found = through.min(axis=1)
+        nearer = np.flatnonzero(found < far)
+        if not len(nearer):
             break
-        far = np.where(nearer, found, far)
-        onward = np.where(nearer, best, onward)
+        far[nearer] = found[nearer]
+        onward[nearer] = through[nearer].argmin(axis=1)
     return onward
 
 
-def _chain(source: int, onward: Labels, room: Labels) -> list[tuple[int, int]]:
+def _chain(source: int, onward: list[int], room: list[int]) -> list[tuple[int, int]]:
     """Return the steps from a group to one that still has room; none if that has filled up in this pass."""
     steps: list[tuple[int, int]] = []
     at = source
     while True:
-        to = int(onward[at])
+        to = onward[at]
         if to == at or len(steps) > len(onward):
             return steps if room[at] > 0 and steps else []
         steps.append((at, to))
         at = to
 
 
-def _who_moves(inside: Labels, loss: Array, labels: Labels, group: int, count: int) -> Labels:
-    """Return at most `count` members, not yet moved in this pass, who lose least by a move; the first of equals."""
+def _least(loss: Array, count: int) -> Labels:
+    """Return the places of the `count` smallest, at most; the first of equals."""
     import numpy as np
 
-    staying = inside[labels[inside] == group]
-    chosen: Labels = staying[np.argsort(loss[staying], kind="stable")[:count]]
-    return chosen
+    if count == 1:
+        return np.array([loss.argmin()])
+    found: Labels = np.argsort(loss, kind="stable")[:count]
+    return found
 
 
 def _exchange(costs: Array, labels: Labels, bounds: tuple[int, int], eps: float) -> bool:
@@ -371,12 +418,12 @@ def _exchange(costs: Array, labels: Labels, bounds: tuple[int, int], eps: float)
     """
     import numpy as np
 
-    changed, k = False, costs.shape[1]
+    changed, k, points, room = False, len(costs), np.arange(len(labels)), np.empty_like(costs)
     low, high = bounds
     for _ in range(MOST_ROUNDS):
         sizes = np.bincount(labels, minlength=k)
-        loss = costs - costs[np.arange(len(labels)), labels][:, None]
-        cheapest, groups = _between(loss, labels, sizes)
+        own = costs[labels, points]
+        cheapest, members = _between(costs, own, labels, sizes, room)
         may_move = (sizes[:, None] > low) & (sizes[None, :] < high)
         gain = np.minimum(cheapest + cheapest.T, np.where(may_move, cheapest, np.inf))
         gain = np.minimum(gain, gain.T)
@@ -391,9 +438,9 @@ def _exchange(costs: Array, labels: Labels, bounds: tuple[int, int], eps: float)
             used[a] = used[b] = True
             there = max(0, min(high - int(sizes[b]), int(sizes[a]) - low))
             back = max(0, min(high - int(sizes[a]), int(sizes[b]) - low))
-            going, coming = _swapped(loss[groups[a], b], loss[groups[b], a], there, back, eps)
-            labels[groups[a][going]] = b
-            labels[groups[b][coming]] = a
+            going, coming = _swapped(members.losses(a, b), members.losses(b, a), there, back, eps)
+            labels[members.of(a)[going]] = b
+            labels[members.of(b)[coming]] = a
             changed = True
     return changed
 
