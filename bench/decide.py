@@ -15,7 +15,7 @@ from pathlib import Path
 from beside.comparing import REPEATS, machine
 
 from concerted import open_coordinator
-from concerted.consensus.certificate import verify
+from concerted.consensus.decisions.certificate import verify
 from concerted.launch import Session
 
 VOTERS = 100

@@ -56,8 +56,8 @@ LATE_IMPORTS: set[tuple[str, str]] = {
     ("concerted.engine.primitives.actions", "concerted.sync.barriers.barrier"),
     ("concerted.runs.verbs", "concerted.runs"),
     ("concerted.launch.owner", "concerted.stores.postgres.store"),  # takes the extra [postgres]
-    ("concerted.consensus.signatures", "cryptography.exceptions"),  # takes the extra [pbft]
-    ("concerted.consensus.signatures", "cryptography.hazmat.primitives.asymmetric"),
+    ("concerted.consensus.decisions.signatures", "cryptography.exceptions"),  # takes the extra [pbft]
+    ("concerted.consensus.decisions.signatures", "cryptography.hazmat.primitives.asymmetric"),
     ("concerted.sync.points.expression", "celpy"),  # takes the extra [cel], and 300 ms
     ("concerted.strategies.choose", "importlib.metadata"),  # 10 ms, and most processes never ask for plug-ins
 }

@@ -21,8 +21,8 @@ from concerted.messages import Reply, Request
 from concerted.values import AgentId, Instant, Objective, Outcome, Profile, RunId, Task
 
 if TYPE_CHECKING:
-    from concerted.consensus.decision import DecisionResult
-    from concerted.consensus.rule import Rule
+    from concerted.consensus.decisions.decision import DecisionResult
+    from concerted.consensus.decisions.rule import Rule
     from concerted.sync.barriers.barrier import BarrierResult
     from concerted.sync.points.predicate import Condition
     from concerted.sync.points.sync_point import SyncResult

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from concerted.consensus.certificate import verify
-from concerted.consensus.signatures import new_key, public_key
+from concerted.consensus.decisions.certificate import verify
+from concerted.consensus.decisions.signatures import new_key, public_key
 from concerted.errors import Conflict, Invalid
 from concerted.launch import open_coordinator
 

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from concerted.consensus.certificate import verify
-from concerted.consensus.rule import rule_of
+from concerted.consensus.decisions.certificate import verify
+from concerted.consensus.decisions.rule import rule_of
 from concerted.engine.commands import serve
 from concerted.engine.permissions import Principal
 from concerted.errors import Conflict, Deadlock, Invalid, NotAllowed, NotFound, WrongPhase

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from concerted.consensus.certificate import verify
+from concerted.consensus.decisions.certificate import verify
 from concerted.engine.commands import serve
 from concerted.engine.coordinator import Coordinator, World
 from concerted.engine.permissions import LOCAL

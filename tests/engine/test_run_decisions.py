@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from concerted.consensus.certificate import verify
+from concerted.consensus.decisions.certificate import verify
 from concerted.errors import Invalid
 from concerted.messages import Judge
 from concerted.ports.commands import Cancel

@@ -6,8 +6,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from concerted.consensus.certificate import verify
-from concerted.consensus.decision import (
+from concerted.consensus.decisions.certificate import verify
+from concerted.consensus.decisions.decision import (
     Await,
     Cancel,
     Create,
@@ -20,9 +20,9 @@ from concerted.consensus.decision import (
     waits,
     wakes,
 )
-from concerted.consensus.decision_state import certify
-from concerted.consensus.rule import Rule
-from concerted.consensus.tally import count, open_tally, settled
+from concerted.consensus.decisions.rule import Rule
+from concerted.consensus.decisions.state import certify
+from concerted.consensus.decisions.tally import count, open_tally, settled
 from concerted.errors import ConcertedError
 from concerted.machine import Event, Found, Look, Lost, Wake
 from concerted.values import AgentId

@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from concerted.consensus.certificate import verify
-from concerted.consensus.rule import Rule
-from concerted.consensus.tally import count, open_tally, settled
+from concerted.consensus.decisions.certificate import verify
+from concerted.consensus.decisions.rule import Rule
+from concerted.consensus.decisions.tally import count, open_tally, settled
 from concerted.engine.commands import serve
 from concerted.engine.coordinator import Coordinator, World
 from concerted.engine.permissions import LOCAL

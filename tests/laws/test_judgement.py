@@ -6,8 +6,8 @@ from itertools import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from concerted.consensus.rule import Rule, check
-from concerted.consensus.tally import Outcome, Tally, count, final, open_tally, settled
+from concerted.consensus.decisions.rule import Rule, check
+from concerted.consensus.decisions.tally import Outcome, Tally, count, final, open_tally, settled
 from concerted.values import AgentId
 
 SHARES = ["0", "1/3", "1/2", "0.6", "2/3", "3/4", "1"]

@@ -19,7 +19,7 @@ import pytest
 
 from concerted.client.calls import Calls
 from concerted.config.settings import Coordination
-from concerted.consensus.rule import rule_of
+from concerted.consensus.decisions.rule import rule_of
 from concerted.engine.commands import serve
 from concerted.engine.coordinator import Coordinator
 from concerted.engine.coordinator import World as Given

@@ -6,7 +6,7 @@ import random
 import msgspec
 import pytest
 
-from concerted.consensus.ballots import Opening
+from concerted.consensus.decisions.ballots import Opening
 from concerted.ports.commands import Submit
 from concerted.ports.store import Row, Write
 from concerted.sim.actors import Done, SimInbox, stand_in

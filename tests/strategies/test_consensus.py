@@ -7,7 +7,7 @@ import pytest
 
 from concerted.agent import Agent, Refused
 from concerted.config.settings import Consensus, Coordination, Strategies
-from concerted.consensus.certificate import verify
+from concerted.consensus.decisions.certificate import verify
 from concerted.messages import Judge
 from concerted.strategies.consensus import ConsensusResult
 from concerted.values import Objective

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from concerted.client.holding import Budget, Election, Leases, Semaphore
     from concerted.client.meeting import Barrier, DoubleBarrier, Latch, Phaser, SyncPoint, Tracker
     from concerted.client.sharing import Inbox, Membership, Register
-    from concerted.consensus.decision import DecisionResult
+    from concerted.consensus.decisions.decision import DecisionResult
 
 __all__ = ["Calls"]
 

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from concerted.client.handle import CLOCKS_S, Giver, Handle, as_agent
-from concerted.consensus.ballots import electorate_of
-from concerted.consensus.decision import DecisionResult
-from concerted.consensus.rule import Rule, rule_of
-from concerted.consensus.signatures import ballot_bytes, sign
+from concerted.consensus.decisions.ballots import electorate_of
+from concerted.consensus.decisions.decision import DecisionResult
+from concerted.consensus.decisions.rule import Rule, rule_of
+from concerted.consensus.decisions.signatures import ballot_bytes, sign
 from concerted.errors import Invalid
 from concerted.ports import decisions
 from concerted.values import AgentId
@@ -29,7 +29,7 @@ class Decision(Handle):
     ) -> DecisionResult:  # fmt: skip
         """Put a proposal to voters, with weights if they are a mapping; all of it is frozen.
 
-        rule: as `concerted.consensus.rule.rule_of` reads it.  deadline_s: from now.  facts: proposal, options,
+        rule: as `concerted.consensus.decisions.rule_of` reads it.  deadline_s: from now.  facts: proposal, options,
         keys, deadline_at, algorithm, attach.
 
         Raises:

@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from concerted.consensus import decision
-from concerted.consensus.ballots import ALGORITHMS, Algorithm
-from concerted.consensus.rule import ACCEPT, Rule
+from concerted.consensus.decisions import decision
+from concerted.consensus.decisions.ballots import ALGORITHMS, Algorithm
+from concerted.consensus.decisions.rule import ACCEPT, Rule
 from concerted.errors import Invalid
 from concerted.machine import Look
 from concerted.ports.commands import Role

@@ -25,7 +25,7 @@ MACHINES: Mapping[str, str] = {
     "register": "concerted.board.register",
     "election": "concerted.board.elections.election",
     "group": "concerted.board.memberships.membership",
-    "decision": "concerted.consensus.decision",
+    "decision": "concerted.consensus.decisions.decision",
 }
 
 

@@ -14,9 +14,9 @@ from typing import Any, Protocol
 
 import msgspec
 
-from concerted.consensus.ballots import electorate_of
-from concerted.consensus.decision import DecisionResult
-from concerted.consensus.rule import ACCEPT, Rule, rule_of
+from concerted.consensus.decisions.ballots import electorate_of
+from concerted.consensus.decisions.decision import DecisionResult
+from concerted.consensus.decisions.rule import ACCEPT, Rule, rule_of
 from concerted.errors import ConcertedError, Invalid
 from concerted.messages import Judge, Judgement, Reply, Request
 from concerted.ports.decisions import AwaitDecision, CastBallot, CreateDecision

@@ -25,8 +25,8 @@ from concerted.runs.facts import UNWRITABLE
 from concerted.values import AgentId, Instant, Objective, Outcome, Profile, RunId, digest, encode
 
 if TYPE_CHECKING:
-    from concerted.consensus.decision import DecisionResult
-    from concerted.consensus.rule import Rule
+    from concerted.consensus.decisions.decision import DecisionResult
+    from concerted.consensus.decisions.rule import Rule
     from concerted.ports.primitive import Ask
     from concerted.runs.instance import Instance
     from concerted.sync.barriers.barrier import BarrierResult

@@ -19,7 +19,7 @@ from concerted.agent.abilities import Ability
 from concerted.agent.desk import Desk
 from concerted.agent.kit import Agent
 from concerted.agent.work import Work
-from concerted.consensus.rule import ABSTAIN, REJECT
+from concerted.consensus.decisions.rule import ABSTAIN, REJECT
 from concerted.messages import Beat, Envelope, Judge, Reply
 from concerted.sim.network import STEP_S, Network, Pipe, SimLink
 from concerted.sim.virtual_time import Process, SimClock, VirtualLoop

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from concerted.consensus import decision
-from concerted.consensus.certificate import verify
-from concerted.consensus.decision_state import certify
+from concerted.consensus.decisions import decision
+from concerted.consensus.decisions.certificate import verify
+from concerted.consensus.decisions.state import certify
 from concerted.engine.takeover import check_replay
 from concerted.kinds import ENDINGS
 from concerted.ports.store import Entry

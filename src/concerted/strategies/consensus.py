@@ -17,14 +17,14 @@ import msgspec
 
 from concerted.config.durations import parse_duration
 from concerted.config.settings import Consensus
-from concerted.consensus.ballots import electorate_of
-from concerted.consensus.rule import ACCEPT, rule_of
+from concerted.consensus.decisions.ballots import electorate_of
+from concerted.consensus.decisions.rule import ACCEPT, rule_of
 from concerted.errors import Invalid, TimedOut
 from concerted.run import Run
 from concerted.values import AgentId, Outcome, ParticipantResult
 
 if TYPE_CHECKING:
-    from concerted.consensus.decision import DecisionResult
+    from concerted.consensus.decisions.decision import DecisionResult
 
 __all__ = ["ConsensusResult", "Question", "coordinate"]
 

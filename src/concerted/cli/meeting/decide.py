@@ -27,10 +27,10 @@ from concerted.cli.primitives import (
     wait_options,
 )
 from concerted.cli.primitives_list import list_of
-from concerted.consensus.certificate import Verification, verify
-from concerted.consensus.decision import DecisionResult
-from concerted.consensus.rule import rule_of
-from concerted.consensus.signatures import new_key, public_key
+from concerted.consensus.decisions.certificate import Verification, verify
+from concerted.consensus.decisions.decision import DecisionResult
+from concerted.consensus.decisions.rule import rule_of
+from concerted.consensus.decisions.signatures import new_key, public_key
 from concerted.errors import Invalid, NotFound, WrongPhase
 from concerted.launch import Session
 

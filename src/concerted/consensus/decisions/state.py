@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from concerted.consensus.ballots import Algorithm, Ballot, Opening, opening_digest
-from concerted.consensus.certificate import Cause, Certificate, Equivocation, Position, certificate_of, close
-from concerted.consensus.rule import ABSTAIN, ACCEPT, REJECT, Rule
-from concerted.consensus.tally import Tally, Verdict, count, open_tally
+from concerted.consensus.decisions.ballots import Algorithm, Ballot, Opening, opening_digest
+from concerted.consensus.decisions.certificate import Cause, Certificate, Equivocation, Position, certificate_of, close
+from concerted.consensus.decisions.rule import ABSTAIN, ACCEPT, REJECT, Rule
+from concerted.consensus.decisions.tally import Tally, Verdict, count, open_tally
 from concerted.machine import Event, Found, Look, Lost, Wake
 from concerted.persistent import Map
 from concerted.values import AgentId, Instant

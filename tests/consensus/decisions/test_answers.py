@@ -2,10 +2,21 @@ from typing import Any
 
 import pytest
 
-from concerted.consensus.certificate import verify
-from concerted.consensus.decision import Await, Create, Decision, Request, Vote, answer, decide, evolve, waits, wakes
-from concerted.consensus.decision_state import SHOWN
-from concerted.consensus.rule import rule_of
+from concerted.consensus.decisions.certificate import verify
+from concerted.consensus.decisions.decision import (
+    Await,
+    Create,
+    Decision,
+    Request,
+    Vote,
+    answer,
+    decide,
+    evolve,
+    waits,
+    wakes,
+)
+from concerted.consensus.decisions.rule import rule_of
+from concerted.consensus.decisions.state import SHOWN
 from concerted.machine import EVERYBODY, Event, Look, Lost
 from concerted.values import AgentId
 

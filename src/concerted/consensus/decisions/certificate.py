@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from concerted.consensus.ballots import (
+from concerted.consensus.decisions.ballots import (
     Ballot,
     Opening,
     opening_digest,
@@ -19,7 +19,7 @@ from concerted.consensus.ballots import (
     proposal_digest,
     require_ballot,
 )
-from concerted.consensus.tally import Outcome, Tally, Verdict, count, final, open_tally, settled
+from concerted.consensus.decisions.tally import Outcome, Tally, Verdict, count, final, open_tally, settled
 from concerted.errors import Invalid
 from concerted.values import AgentId, Instant
 

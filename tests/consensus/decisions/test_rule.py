@@ -2,7 +2,7 @@ from fractions import Fraction
 
 import pytest
 
-from concerted.consensus.rule import Rule, check, in_words, rule_of, share
+from concerted.consensus.decisions.rule import Rule, check, in_words, rule_of, share
 from concerted.errors import Invalid
 from concerted.values import AgentId
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
-from concerted.consensus.ballots import ALGORITHMS, Algorithm, proposal_digest
-from concerted.consensus.certificate import Cause, Certificate
-from concerted.consensus.decision_state import SHOWN, Await, Decision, Request, Status, Vote, call_roll, certify
-from concerted.consensus.rule import ABSTAIN, REJECT, Rule, in_words
-from concerted.consensus.tally import Outcome
+from concerted.consensus.decisions.ballots import ALGORITHMS, Algorithm, proposal_digest
+from concerted.consensus.decisions.certificate import Cause, Certificate
+from concerted.consensus.decisions.rule import ABSTAIN, REJECT, Rule, in_words
+from concerted.consensus.decisions.state import SHOWN, Await, Decision, Request, Status, Vote, call_roll, certify
+from concerted.consensus.decisions.tally import Outcome
 from concerted.machine import EVERYBODY, Event, Look, Result, Wait
 from concerted.values import AgentId, Instant
 

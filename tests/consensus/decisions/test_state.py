@@ -1,7 +1,7 @@
 import pytest
 
-from concerted.consensus.decision import Create, Decision, Request, Vote, decide, evolve
-from concerted.consensus.decision_state import certify
+from concerted.consensus.decisions.decision import Create, Decision, Request, Vote, decide, evolve
+from concerted.consensus.decisions.state import certify
 from concerted.kinds import primitive_stream
 from concerted.machine import Event, Lost
 from concerted.ports.store import Entry

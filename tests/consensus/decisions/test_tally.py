@@ -2,8 +2,8 @@
 
 import pytest
 
-from concerted.consensus.rule import Rule, rule_of
-from concerted.consensus.tally import Tally, count, final, open_tally, settled
+from concerted.consensus.decisions.rule import Rule, rule_of
+from concerted.consensus.decisions.tally import Tally, count, final, open_tally, settled
 from concerted.values import AgentId
 
 VOTES = {"+": "accept", "-": "reject", "o": "abstain"}

@@ -1,6 +1,6 @@
 import pytest
 
-from concerted.consensus.signatures import ballot_bytes, is_key, is_signed, new_key, public_key, sha256, sign
+from concerted.consensus.decisions.signatures import ballot_bytes, is_key, is_signed, new_key, public_key, sha256, sign
 from concerted.errors import Invalid
 from concerted.values import AgentId
 

@@ -19,10 +19,18 @@ from typing import Any
 
 import msgspec
 
-from concerted.consensus.ballots import Ballot, Opening, opening_digest, problems_of, proposal_digest, require_ballot
-from concerted.consensus.certificate import Cause
-from concerted.consensus.decision_answers import DecisionResult, answer, topic, waits, wakes
-from concerted.consensus.decision_state import (
+from concerted.consensus.decisions.answers import DecisionResult, answer, topic, waits, wakes
+from concerted.consensus.decisions.ballots import (
+    Ballot,
+    Opening,
+    opening_digest,
+    problems_of,
+    proposal_digest,
+    require_ballot,
+)
+from concerted.consensus.decisions.certificate import Cause
+from concerted.consensus.decisions.rule import in_words
+from concerted.consensus.decisions.state import (
     LATER_BALLOTS,
     SHOWN,
     Await,
@@ -33,8 +41,7 @@ from concerted.consensus.decision_state import (
     Vote,
     evolve,
 )
-from concerted.consensus.rule import in_words
-from concerted.consensus.tally import settled
+from concerted.consensus.decisions.tally import settled
 from concerted.errors import Conflict, Invalid, NotAllowed, NotFound, WrongPhase
 from concerted.machine import Event, Found, Look, Lost, Send, Step, Wake
 from concerted.values import AgentId, Instant, encode, is_name

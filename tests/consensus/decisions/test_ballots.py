@@ -3,7 +3,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from concerted.consensus.ballots import (
+from concerted.consensus.decisions.ballots import (
     Ballot,
     Opening,
     electorate_of,
@@ -12,8 +12,8 @@ from concerted.consensus.ballots import (
     proposal_digest,
     require_ballot,
 )
-from concerted.consensus.rule import Rule
-from concerted.consensus.signatures import ballot_bytes, new_key, public_key, sign
+from concerted.consensus.decisions.rule import Rule
+from concerted.consensus.decisions.signatures import ballot_bytes, new_key, public_key, sign
 from concerted.errors import Invalid
 from concerted.values import AgentId
 

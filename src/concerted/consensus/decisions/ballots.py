@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from concerted.consensus.rule import ABSTAIN, ACCEPT, REJECT, Rule, check
-from concerted.consensus.signatures import ballot_bytes, is_key, is_signed, sha256
+from concerted.consensus.decisions.rule import ABSTAIN, ACCEPT, REJECT, Rule, check
+from concerted.consensus.decisions.signatures import ballot_bytes, is_key, is_signed, sha256
 from concerted.errors import Invalid
 from concerted.values import AgentId, Instant, encode, is_name
 

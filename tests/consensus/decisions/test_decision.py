@@ -4,11 +4,22 @@ from typing import Any
 
 import pytest
 
-from concerted.consensus.certificate import verify
-from concerted.consensus.decision import KINDS, Await, Cancel, Create, Decision, Request, Vote, answer, decide, evolve
-from concerted.consensus.decision_state import LATER_BALLOTS
-from concerted.consensus.rule import Rule, rule_of
-from concerted.consensus.signatures import ballot_bytes, new_key, public_key, sign
+from concerted.consensus.decisions.certificate import verify
+from concerted.consensus.decisions.decision import (
+    KINDS,
+    Await,
+    Cancel,
+    Create,
+    Decision,
+    Request,
+    Vote,
+    answer,
+    decide,
+    evolve,
+)
+from concerted.consensus.decisions.rule import Rule, rule_of
+from concerted.consensus.decisions.signatures import ballot_bytes, new_key, public_key, sign
+from concerted.consensus.decisions.state import LATER_BALLOTS
 from concerted.errors import ConcertedError, Conflict, Invalid, NotAllowed, NotFound, WrongPhase
 from concerted.machine import Found, Look, Lost, Step, Wake
 from concerted.values import AgentId, Instant

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from concerted.consensus.rule import ABSTAIN, REJECT, Rule, share
+from concerted.consensus.decisions.rule import ABSTAIN, REJECT, Rule, share
 from concerted.values import AgentId
 
 __all__ = ["Outcome", "Tally", "Verdict", "count", "final", "open_tally", "settled"]

@@ -4,10 +4,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from concerted.consensus.ballots import Ballot, Opening, opening_digest
-from concerted.consensus.certificate import Cause, Certificate, Equivocation, Position, certificate_of, verify
-from concerted.consensus.rule import Rule
-from concerted.consensus.signatures import ballot_bytes, new_key, public_key, sign
+from concerted.consensus.decisions.ballots import Ballot, Opening, opening_digest
+from concerted.consensus.decisions.certificate import Cause, Certificate, Equivocation, Position, certificate_of, verify
+from concerted.consensus.decisions.rule import Rule
+from concerted.consensus.decisions.signatures import ballot_bytes, new_key, public_key, sign
 from concerted.errors import Invalid
 from concerted.values import AgentId
 
