@@ -164,13 +164,13 @@ MUTANTS = [
     ),
     Mutant(
         "a repeated command is carried out again",
-        "raft.sessions",
+        "sessions",
         "if command.number not in results:",
         "if True:",
     ),
     Mutant(
         "a session that has expired begins anew",
-        "raft.sessions",
+        "sessions",
         '            return Answer("expired", command.session, command.number)\n',
         "            results = {}\n            self._answered[command.session] = 0\n",
     ),

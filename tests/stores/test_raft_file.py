@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from concerted.consensus.entries import Entry, Snapshot
 from concerted.consensus.quorum import Configuration
-from concerted.consensus.raft.messages import Entry, Snapshot
 from concerted.consensus.raft.ready import Stored, Write
 from concerted.errors import Conflict, StoreDamaged, Unreachable
 from concerted.stores.raft_file import RaftFile

@@ -12,6 +12,7 @@ Source: Ongaro & Ousterhout 2014 ("the paper"), section 6; Ongaro's thesis 2014,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Literal
 
 import msgspec
@@ -24,7 +25,7 @@ NodeId = int
 Tally = Literal["won", "lost", "pending"]
 
 
-class Configuration(msgspec.Struct, frozen=True, omit_defaults=True):
+class Configuration(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     """Who takes part.  All ids ascend.
 
     voters: whose majority decides; of a joint configuration, the new ones.  outgoing: the old voters, whose majority
@@ -51,7 +52,7 @@ class Configuration(msgspec.Struct, frozen=True, omit_defaults=True):
         """Whether it is on the way from one configuration to the next."""
         return bool(self.outgoing)
 
-    @property
+    @cached_property
     def members(self) -> tuple[NodeId, ...]:
         """Everybody who is sent the log, ascending."""
         return tuple(sorted({*self.voters, *self.outgoing, *self.learners}))
@@ -111,8 +112,10 @@ def tally(configuration: Configuration, votes: Mapping[NodeId, bool]) -> Tally:
 def agreed(configuration: Configuration, reached: Mapping[NodeId, int]) -> int:
     """Return the highest number that a quorum has reached.  reached: server -> number; 0 if it is missing."""
     return min(
-        sorted((reached.get(node, 0) for node in half), reverse=True)[majority(len(half)) - 1]
-        for half in _halves(configuration)
+        [
+            sorted([reached.get(node, 0) for node in half])[len(half) - majority(len(half))]
+            for half in _halves(configuration)
+        ]
     )
 
 

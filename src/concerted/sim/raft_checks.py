@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from concerted.consensus.entries import Entry, Snapshot
 from concerted.consensus.quorum import NodeId, is_quorum
-from concerted.consensus.raft.messages import Append, Appended, Entry, Message, RequestVote, Snapshot, Vote
+from concerted.consensus.raft.messages import Append, Appended, Message, RequestVote, Vote
 from concerted.consensus.raft.ready import Ready
-from concerted.consensus.raft.sessions import Answer
+from concerted.consensus.sessions import Answer
 from concerted.sim.raft_cluster import Before, Replica
 
 __all__ = ["Broken", "RaftChecks"]

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from concerted.consensus.raft.ready import ReadId, Refusal
-from concerted.consensus.raft.sessions import Answer, Command
+from concerted.consensus.sessions import Answer, Command
 from concerted.sim.raft_checks import Broken
 from concerted.sim.raft_cluster import Replica
 

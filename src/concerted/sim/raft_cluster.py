@@ -13,12 +13,13 @@ from typing import Any, Protocol
 
 import msgspec
 
+from concerted.consensus.entries import Entry, Snapshot
 from concerted.consensus.quorum import Configuration, NodeId
-from concerted.consensus.raft.messages import Entry, Message, Snapshot
+from concerted.consensus.raft.messages import Message
 from concerted.consensus.raft.node import Raft
 from concerted.consensus.raft.ready import NOTHING, ReadId, Ready, Settings, Stored, Write
-from concerted.consensus.raft.sessions import Answer, Sessions
 from concerted.consensus.raft.storage import Contents, begin, frame, recover
+from concerted.consensus.sessions import Answer, Sessions
 
 __all__ = ["Disk", "Machine", "Part", "Replica", "Watch"]
 

@@ -20,7 +20,7 @@ import msgspec
 from concerted.consensus.quorum import Configuration, NodeId, majority
 from concerted.consensus.raft.messages import Message
 from concerted.consensus.raft.ready import ReadId, Ready, Refusal, Settings
-from concerted.consensus.raft.sessions import Answer
+from concerted.consensus.sessions import Answer
 from concerted.sim.faults import Faults
 from concerted.sim.network import STEP_S, Network, Pipe
 from concerted.sim.raft_checks import Broken, RaftChecks

@@ -5,11 +5,12 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from concerted.consensus.entries import Entry, Snapshot
 from concerted.consensus.quorum import Configuration
-from concerted.consensus.raft.messages import Append, Appended, Entry, RequestVote, Snapshot, Vote
+from concerted.consensus.raft.messages import Append, Appended, RequestVote, Vote
 from concerted.consensus.raft.node import Raft
 from concerted.consensus.raft.ready import NOTHING, ReadId, Ready, Settings, Stored, Write
-from concerted.consensus.raft.sessions import Command
+from concerted.consensus.sessions import Command
 from concerted.sim.raft_checks import RaftChecks
 from concerted.sim.raft_cluster import Disk, Replica
 

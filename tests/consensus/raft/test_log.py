@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from concerted.consensus.entries import Entry, Snapshot
 from concerted.consensus.quorum import Configuration
 from concerted.consensus.raft.log import Log
-from concerted.consensus.raft.messages import Entry, Snapshot
 
 OLD, NEW = Configuration.of((1, 2, 3)), Configuration.of((1, 2))
 

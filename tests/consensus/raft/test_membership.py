@@ -2,9 +2,10 @@
 
 import pytest
 
+from concerted.consensus.entries import Entry
 from concerted.consensus.quorum import Configuration
-from concerted.consensus.raft.messages import Append, Appended, Entry
-from concerted.consensus.raft.sessions import Command
+from concerted.consensus.raft.messages import Append, Appended
+from concerted.consensus.sessions import Command
 from concerted.errors import Invalid
 
 COMMAND = Command(0, 1).encode()

@@ -3,18 +3,9 @@
 import msgspec
 import pytest
 
+from concerted.consensus.entries import Entry, Snapshot
 from concerted.consensus.quorum import Configuration
-from concerted.consensus.raft.messages import (
-    Append,
-    Appended,
-    Entry,
-    InstallSnapshot,
-    Message,
-    RequestVote,
-    Snapshot,
-    TimeoutNow,
-    Vote,
-)
+from concerted.consensus.raft.messages import Append, Appended, InstallSnapshot, Message, RequestVote, TimeoutNow, Vote
 
 CONFIGURATION = Configuration.of((1, 2, 3), (4,))
 MESSAGES = [

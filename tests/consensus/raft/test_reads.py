@@ -1,7 +1,7 @@
 """Reads without an entry in the log (ReadIndex, thesis 6.4)."""
 
 from concerted.consensus.raft.messages import Append
-from concerted.consensus.raft.sessions import Command
+from concerted.consensus.sessions import Command
 
 
 def rounds(server) -> list[int]:

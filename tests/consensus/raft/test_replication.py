@@ -5,7 +5,8 @@
 
 import pytest
 
-from concerted.consensus.raft.messages import Append, Appended, Entry, InstallSnapshot, Snapshot, Vote
+from concerted.consensus.entries import Entry, Snapshot
+from concerted.consensus.raft.messages import Append, Appended, InstallSnapshot, Vote
 
 
 def appends(server) -> list[Append]:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from concerted.consensus.entries import Entry, Snapshot
 from concerted.consensus.quorum import Configuration
-from concerted.consensus.raft.messages import Entry, Snapshot
 from concerted.consensus.raft.ready import Stored, Write
 from concerted.consensus.raft.storage import Contents, begin, frame, recover
 from concerted.errors import StoreDamaged

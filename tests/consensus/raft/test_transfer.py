@@ -3,7 +3,7 @@
 import pytest
 
 from concerted.consensus.raft.messages import TimeoutNow
-from concerted.consensus.raft.sessions import Command
+from concerted.consensus.sessions import Command
 
 
 def leader(alone, **how):

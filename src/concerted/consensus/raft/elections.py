@@ -9,8 +9,9 @@ Source: Ongaro & Ousterhout 2014; Ongaro's thesis 2014.
 
 from __future__ import annotations
 
+from concerted.consensus.entries import Entry
 from concerted.consensus.quorum import is_quorum, tally
-from concerted.consensus.raft.messages import Entry, RequestVote, TimeoutNow, Vote
+from concerted.consensus.raft.messages import RequestVote, TimeoutNow, Vote
 from concerted.consensus.raft.replication import broadcast, care_for_members
 from concerted.consensus.raft.server import Leadership, Server, follow, grace, may_campaign
 

@@ -15,8 +15,8 @@ from collections import deque
 from collections.abc import Sequence
 from itertools import pairwise
 
+from concerted.consensus.entries import Entry, Snapshot
 from concerted.consensus.quorum import Configuration
-from concerted.consensus.raft.messages import Entry, Snapshot
 
 __all__ = ["Log"]
 
@@ -27,6 +27,7 @@ class Log:
     def __init__(self, snapshot: Snapshot, entries: Sequence[Entry] = ()) -> None:
         self.snapshot = snapshot
         self._entries: list[Entry] = list(entries)
+        self.last_index = snapshot.index + len(self._entries)  # of the newest entry, or of the snapshot
         indexes = [snapshot.index, *(entry.index for entry in entries)]
         assert all(after == before + 1 for before, after in pairwise(indexes)), f"a gap in {indexes}"
         self.commit_index = snapshot.index
@@ -37,11 +38,6 @@ class Log:
         self._note_configurations(self._entries)
 
     # Looking
-
-    @property
-    def last_index(self) -> int:
-        """The index of the newest entry, or of the snapshot."""
-        return self.snapshot.index + len(self._entries)
 
     @property
     def last_term(self) -> int:
@@ -112,6 +108,7 @@ class Log:
             assert entry.index == self.last_index + 1, f"entry {entry.index} after {self.last_index}"
             assert entry.term >= self.last_term, f"an entry of term {entry.term} after one of {self.last_term}"
             self._entries.append(entry)
+            self.last_index += 1
         self._note_configurations(entries)
 
     def merge(self, entries: Sequence[Entry]) -> None:
@@ -147,6 +144,7 @@ class Log:
         """Put a leader's snapshot in the place of the whole log (section 7)."""
         assert snapshot.index > self.commit_index, f"the snapshot at {snapshot.index} is older than what is committed"
         self.snapshot, self._entries = snapshot, []
+        self.last_index = snapshot.index + len(self._entries)
         self.commit_index = snapshot.index
         self._configurations = [(snapshot.index, snapshot.configuration)]
         self._forget_writes(snapshot.index)
@@ -175,6 +173,7 @@ class Log:
         """Delete an entry and all that follow it."""
         assert index > self.commit_index, f"entry {index} is committed, and a leader of a later term has another one"
         del self._entries[index - self.snapshot.index - 1 :]
+        self.last_index = index - 1
         self._configurations = [(at, held) for at, held in self._configurations if at < index]
         self._forget_writes(index - 1)
         self._unwritten_index = min(self._unwritten_index, index)

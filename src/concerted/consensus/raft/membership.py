@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from concerted.consensus.entries import Entry
 from concerted.consensus.quorum import Configuration, NodeId
-from concerted.consensus.raft.messages import Entry
 from concerted.consensus.raft.ready import Refusal
 from concerted.consensus.raft.replication import broadcast, care_for_members, heartbeat
 from concerted.consensus.raft.server import Server, follow

@@ -1,4 +1,4 @@
-"""What Raft servers say to each other, and what they keep: entries, snapshots, and six messages.
+"""What Raft servers say to each other: six messages.
 
 The names are the paper's.  All are frozen.  Every message carries its sender's term, and every reply the `session` of
 what it answers: a number that the asker gave to this campaign, or to this stay of a follower in its care.  A reply from
@@ -12,40 +12,21 @@ from __future__ import annotations
 
 import msgspec
 
-from concerted.consensus.quorum import Configuration, NodeId
+from concerted.consensus.entries import Entry, Snapshot
+from concerted.consensus.quorum import NodeId
 
 __all__ = [
     "Append",
     "Appended",
-    "Entry",
     "InstallSnapshot",
     "Message",
     "RequestVote",
-    "Snapshot",
     "TimeoutNow",
     "Vote",
 ]
 
 
-class Entry(msgspec.Struct, frozen=True, array_like=True):
-    """One entry of the log: a command for the state machine, a configuration, or neither (a new leader's no-op)."""
-
-    index: int
-    term: int
-    command: bytes | None = None
-    configuration: Configuration | None = None
-
-
-class Snapshot(msgspec.Struct, frozen=True, array_like=True):
-    """The state after all entries up to `index`, whose term is `term`, and the configuration then (section 7)."""
-
-    index: int = 0
-    term: int = 0
-    configuration: Configuration = Configuration()
-    data: bytes = b""
-
-
-class RequestVote(msgspec.Struct, frozen=True, array_like=True, tag=1):
+class RequestVote(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     """A candidate asks for a vote (5.2), or whether it would get one (pre; thesis 9.6).
 
     term: the term that it stands for; of a pre-vote, the one after its own.  last_index, last_term: where its log
@@ -62,7 +43,7 @@ class RequestVote(msgspec.Struct, frozen=True, array_like=True, tag=1):
     transfer: bool = False
 
 
-class Vote(msgspec.Struct, frozen=True, array_like=True, tag=2):
+class Vote(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=2):
     """The answer to RequestVote.  term: that of who answers."""
 
     to: NodeId
@@ -73,7 +54,7 @@ class Vote(msgspec.Struct, frozen=True, array_like=True, tag=2):
     pre: bool = False
 
 
-class Append(msgspec.Struct, frozen=True, array_like=True, tag=3):
+class Append(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=3):
     """AppendEntries: entries to follow the one at prev_index (5.3); without any, a heartbeat.
 
     commit: how far the leader's log is committed.  round: the newest round of heartbeats, which a read waits for
@@ -91,7 +72,7 @@ class Append(msgspec.Struct, frozen=True, array_like=True, tag=3):
     entries: tuple[Entry, ...] = ()
 
 
-class Appended(msgspec.Struct, frozen=True, array_like=True, tag=4):
+class Appended(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=4):
     """The answer to Append and InstallSnapshot; it means "stored", never "approved".
 
     index: up to where the logs are known to be the same, if it succeeded; else the prev_index that was refused.
@@ -109,7 +90,7 @@ class Appended(msgspec.Struct, frozen=True, array_like=True, tag=4):
     hint_term: int = 0
 
 
-class InstallSnapshot(msgspec.Struct, frozen=True, array_like=True, tag=5):
+class InstallSnapshot(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=5):
     """The leader's snapshot, for a follower that lacks what the leader's log holds no more (7)."""
 
     to: NodeId
@@ -120,7 +101,7 @@ class InstallSnapshot(msgspec.Struct, frozen=True, array_like=True, tag=5):
     round: int = 0
 
 
-class TimeoutNow(msgspec.Struct, frozen=True, array_like=True, tag=6):
+class TimeoutNow(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=6):
     """The leader asks its successor to stand for election at once (thesis 3.10)."""
 
     to: NodeId

@@ -16,20 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from concerted.consensus.entries import Entry, Snapshot
 from concerted.consensus.quorum import NodeId
 from concerted.consensus.raft import elections, membership, reads, replication, transfer
 from concerted.consensus.raft.log import Log
-from concerted.consensus.raft.messages import (
-    Append,
-    Appended,
-    Entry,
-    InstallSnapshot,
-    Message,
-    RequestVote,
-    Snapshot,
-    TimeoutNow,
-    Vote,
-)
+from concerted.consensus.raft.messages import Append, Appended, InstallSnapshot, Message, RequestVote, TimeoutNow, Vote
 from concerted.consensus.raft.ready import NOTHING, ReadId, Ready, Refusal, Settings, Stored, Write
 from concerted.consensus.raft.server import Role, Server, follow, grace
 

@@ -18,8 +18,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NewType
 
+from concerted.consensus.entries import Entry, Snapshot
 from concerted.consensus.quorum import NodeId
-from concerted.consensus.raft.messages import Entry, Message, Snapshot
+from concerted.consensus.raft.messages import Message
 
 __all__ = ["NOTHING", "ReadId", "Ready", "Refusal", "Settings", "Stored", "Write"]
 

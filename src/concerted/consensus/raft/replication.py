@@ -5,9 +5,9 @@ Source: Ongaro & Ousterhout 2014; etcd-io/raft for hints and flow control.
 
 from __future__ import annotations
 
+from concerted.consensus.progress import Progress
 from concerted.consensus.quorum import NodeId, agreed
 from concerted.consensus.raft.messages import Append, Appended, InstallSnapshot
-from concerted.consensus.raft.progress import Progress
 from concerted.consensus.raft.server import Server, follow, grace
 
 __all__ = [

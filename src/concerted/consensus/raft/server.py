@@ -15,10 +15,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from concerted.consensus.entries import Snapshot
+from concerted.consensus.progress import Progress
 from concerted.consensus.quorum import NodeId
 from concerted.consensus.raft.log import Log
-from concerted.consensus.raft.messages import Message, Snapshot
-from concerted.consensus.raft.progress import Progress
+from concerted.consensus.raft.messages import Message
 from concerted.consensus.raft.ready import ReadId, Settings
 
 __all__ = ["Leadership", "Role", "Server", "follow", "grace", "may_campaign"]

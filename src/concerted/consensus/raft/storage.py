@@ -21,8 +21,8 @@ from struct import Struct
 
 import msgspec
 
+from concerted.consensus.entries import Entry, Snapshot
 from concerted.consensus.quorum import NodeId
-from concerted.consensus.raft.messages import Entry, Snapshot
 from concerted.consensus.raft.ready import Stored, Write
 from concerted.errors import StoreDamaged
 

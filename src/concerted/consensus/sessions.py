@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from concerted.consensus.raft.messages import Entry
+from concerted.consensus.entries import Entry
 
 __all__ = ["Answer", "Command", "Sessions"]
 
@@ -23,7 +23,7 @@ SESSIONS = 10_000  # kept; beyond that, the one that was used longest ago expire
 OPEN = 0  # the session of a command that asks for one
 
 
-class Command(msgspec.Struct, frozen=True, array_like=True):
+class Command(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What clients propose.
 
     session: the client's, or OPEN to get one.  number: tells its commands apart.  answered: all numbers up to this
@@ -40,7 +40,7 @@ class Command(msgspec.Struct, frozen=True, array_like=True):
         return _encoder.encode(self)
 
 
-class Answer(msgspec.Struct, frozen=True, array_like=True):
+class Answer(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What became of a command.
 
     opened: `session` is the new session.  done: `result` is what it came to, now or the first time.  expired: there
@@ -102,10 +102,15 @@ class Sessions:
         return Answer("opened", index, number)
 
     def _forget(self, command: Command, results: dict[int, bytes]) -> None:
-        answered = max(self._answered[command.session], command.answered)
-        self._answered[command.session] = answered
-        for number in [number for number in results if number <= answered]:
-            del results[number]
+        before = self._answered[command.session]
+        if command.answered > before:
+            self._answered[command.session] = command.answered
+            if command.answered - before > len(results):  # a number that is far off costs no more than what is kept
+                for number in [number for number in results if number <= command.answered]:
+                    del results[number]
+            else:
+                for number in range(before + 1, command.answered + 1):
+                    results.pop(number, None)
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -2,8 +2,8 @@
 
 import pytest
 
-from concerted.consensus.raft.messages import Entry
-from concerted.consensus.raft.sessions import Answer, Command, Sessions
+from concerted.consensus.entries import Entry
+from concerted.consensus.sessions import Answer, Command, Sessions
 
 
 class Counter:

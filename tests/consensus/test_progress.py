@@ -2,7 +2,7 @@
 
 import pytest
 
-from concerted.consensus.raft.progress import Progress
+from concerted.consensus.progress import Progress
 
 
 def test_a_new_follower_is_probed_with_one_message_at_a_time() -> None:
