@@ -14,11 +14,14 @@ from collections.abc import Callable
 
 from beside.comparing import machine
 
+from concerted.sim.cluster.settings import Settings
+from concerted.sim.cluster.walk import walk
 from concerted.sim.faults import Faults
-from concerted.sim.raft_walk import walk
-from concerted.sim.raft_world import play_raft
+from concerted.sim.protocols.raft import RAFT
+from concerted.sim.worlds.world import play_world
 
 WORLDS, WALKS = 40, 200  # seeds in one turn
+LARGE = Settings(servers=101)
 
 
 def main(turns: int) -> None:
@@ -27,8 +30,9 @@ def main(turns: int) -> None:
     print("| played | seeds in a minute of CPU | steps in one | steps/s of CPU | lowest to highest |")
     print("|---|---:|---:|---:|---:|")
     for what, count, play in (
-        ("worlds under swarms of faults", WORLDS, lambda seed: play_raft(seed, Faults(swarm=True)).steps),
-        ("walks", WALKS, lambda seed: walk(seed).steps),
+        ("worlds under swarms of faults", WORLDS, lambda seed: play_world(RAFT, seed, Faults(swarm=True)).steps),
+        ("walks", WALKS, lambda seed: walk(RAFT, seed).steps),
+        ("a world of 101 servers", 1, lambda seed: play_world(RAFT, seed, Faults(swarm=True), LARGE).steps),
     ):
         measured = [turn(play, range(count * number, count * (number + 1))) for number in range(turns)]
         rates = sorted(steps / cpu_s for steps, cpu_s in measured)

@@ -1,5 +1,7 @@
 """What every test may use: the shelves, Hypothesis profiles, and fixtures: published data, stores, folders, memory."""
 
+import asyncio
+import inspect
 import os
 import secrets
 import tempfile
@@ -36,6 +38,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(shelf)
         elif shelf in PURE and not any(item.get_closest_marker(slow) for slow in SLOW):
             item.add_marker("pure")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a test that is a coroutine in a loop of its own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = pyfuncitem._fixtureinfo.argnames
+    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
+    return True
 
 
 def peak_of(act: Callable[[], object]) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from concerted.cli.options import DEFAULT_STORE, prepare_folder
+from concerted.sim.protocols.algorithms import ALGORITHMS
 
 PLAN = """
 plan: small
@@ -132,13 +133,37 @@ def test_a_simulated_plan_starts_nothing_and_wrong_faults_are_told(
     assert concerted("simulate", "plan.yaml", "--seeds", "many").code == 2
 
 
-def test_raft_is_simulated_without_a_plan(concerted: Callable[..., Any]) -> None:
-    found = concerted("simulate", "raft", "--seeds", "3..3", "--json").json()
+@pytest.mark.parametrize("algorithm", ["raft"])
+def test_an_algorithm_is_simulated_without_a_plan(concerted: Callable[..., Any], algorithm: str) -> None:
+    found = concerted("simulate", algorithm, "--seeds", "3..3", "--json").json()
+
+    assert (found["algorithm"], found["seeds"], found["failures"]) == (algorithm, 1, [])
+    assert found["committed"] > 0
+    refused = concerted("simulate", "raft", "--faults", "amnesia=1").err
+    assert "fault amnesia: there is none in a simulation of replicas" in refused
+    refused = concerted("simulate", "raft", "--settings", "windw=1").err
+    assert "there is no setting 'windw'" in refused
+    assert "takes no --strategy" in concerted("simulate", "raft", "--strategy", "auction").err
+
+
+def test_all_protocols_are_simulated_at_once(concerted: Callable[..., Any]) -> None:
+    found = concerted("simulate", "consensus", "--seeds", "3..3", "--settings", "servers=3,seconds=20", "--json").json()
+
+    assert (found["seeds"], found["failures"]) == (len(ALGORITHMS), [])
+    assert found["algorithm"] == ", ".join(ALGORITHMS)
+
+
+def test_protocols_are_simulated_for_as_long_as_is_asked(concerted: Callable[..., Any]) -> None:
+    found = concerted("simulate", "raft", "--for", "0s", "--seeds", "7", "--settings", "servers=1", "--json").json()
 
     assert (found["seeds"], found["failures"]) == (1, [])
-    assert found["committed"] > 0
-    assert "there are no agents in a simulation of raft" in concerted("simulate", "raft", "--faults", "amnesia=1").err
-    assert "takes no --strategy" in concerted("simulate", "raft", "--strategy", "auction").err
+    assert "takes no --for" in concerted("simulate", "plan.yaml", "--for", "1s").err
+
+
+def test_a_plan_takes_no_settings_and_no_faults_of_servers(concerted: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "plan.yaml").write_text(PLAN)
+    assert "takes no --settings" in concerted("simulate", "plan.yaml", "--settings", "servers=3").err
+    assert "fault flip: there is none" in concerted("simulate", "plan.yaml", "--faults", "flip=1").err
 
 
 def test_the_default_folder_keeps_itself_out_of_version_control(

@@ -1,11 +1,12 @@
 """Faults: read from words, written as words, drawn from dice."""
 
+import dataclasses
 import random
 
 import pytest
 
 from concerted.errors import Invalid
-from concerted.sim.faults import Faults
+from concerted.sim.faults import NOT_OF_PLANS, Faults
 
 
 def test_words_become_faults_and_faults_words():
@@ -52,9 +53,37 @@ def test_a_swarm_draws_another_mix_for_each_seed_and_the_same_for_the_same():
     assert mixes == [swarm.draw(random.Random(seed)) for seed in range(30)]
     assert len({mix.words() for mix in mixes}) > 25
     assert not any(mix.swarm for mix in mixes)
-    for kind in ("drop", "duplicate", "reorder", "crash", "pause", "disk", "agent_crash", "silence", "skew"):
+    for kind in (
+        "drop",
+        "duplicate",
+        "reorder",
+        "crash",
+        "pause",
+        "disk",
+        "agent_crash",
+        "silence",
+        "skew",
+        "replay",
+        "slow",
+        "jump",
+        "reset",
+        "full",
+        "flip",
+    ):
         having = sum(getattr(mix, kind) > 0 for mix in mixes)
         assert 5 <= having <= 25, f"{kind} is in {having} of 30 mixes"
+
+
+def test_a_swarm_draws_the_same_whatever_it_leaves_out():
+    swarm = Faults.parse("swarm")
+    for seed in range(30):
+        whole, part = swarm.draw(random.Random(seed)), swarm.draw(random.Random(seed), NOT_OF_PLANS)
+        assert part == dataclasses.replace(whole, **dict.fromkeys(NOT_OF_PLANS, 0))
+
+
+def test_a_fault_that_there_is_not_is_refused():
+    with pytest.raises(Invalid, match="fault flip: there is none in a simulation of a plan"):
+        Faults(flip=1).without(NOT_OF_PLANS, "a plan")
 
 
 def test_what_is_no_swarm_is_itself():

@@ -29,7 +29,10 @@ TABLE: Mapping[str, tuple[str, str]] = {
     "agent": ("concerted.cli.agent:agent", "Serve as an agent of a store, until stopped."),
     "config": ("concerted.cli.configuration:config", "Show every setting and where it came from."),
     "replay": ("concerted.cli.replay:replay", "See whether this code would continue runs as they were recorded."),
-    "simulate": ("concerted.cli.simulate:simulate", "Run a plan, or Raft, in virtual time while everything breaks."),
+    "simulate": (
+        "concerted.cli.simulate:simulate",
+        "Run a plan, or consensus, in virtual time while everything breaks.",
+    ),
     "sync": ("concerted.cli.meeting.sync:sync", "Meet other scripts and agents at a sync point."),
     "barrier": ("concerted.cli.meeting.barrier:barrier", "Wait for each other, time after time."),
     "phaser": ("concerted.cli.meeting.phaser:phaser", "Wait for each other, while parties come and go."),

@@ -1,10 +1,12 @@
-"""`concerted simulate`: a plan, or Raft, in virtual time, under many seeds, while everything breaks."""
+"""`concerted simulate`: a plan, or consensus, in virtual time, under many seeds, while everything breaks."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 
 import click
 
@@ -12,67 +14,96 @@ from concerted.cli.exits import FAILED, OK, show_note
 from concerted.cli.options import json_option, store_option
 from concerted.cli.output import ago, write_json
 from concerted.cli.plans import read_text
+from concerted.cli.primitives import span
 from concerted.config.plan import load_plan
 from concerted.errors import Invalid
-from concerted.sim.faults import Faults
+from concerted.sim.cluster.clients import Asked
+from concerted.sim.cluster.settings import Settings
+from concerted.sim.faults import NOT_OF_CLUSTERS, NOT_OF_PLANS, Faults
 from concerted.sim.play import Failure, Report, parse_seeds, scenario_of
 from concerted.sim.play import simulate as play_seeds
-from concerted.sim.raft_clients import Asked
-from concerted.sim.raft_play import NOT_OF_RAFT, RaftReport, simulate_raft
+from concerted.sim.protocols.algorithms import ALGORITHMS
+from concerted.sim.worlds.play import ClusterReport, Game, merged, simulate_cluster
 from concerted.strategies import choose
 from concerted.testing import History, Operation, check_linearizable, models
 from concerted.testing.history import NEVER
 
 __all__ = ["simulate"]
 
-RAFT = "raft"
+ALL = "consensus"  # every protocol that there is
 
 
-@click.command(short_help="Run a plan, or Raft, in virtual time while everything breaks.")
-@click.argument("target", metavar="PLAN|raft")
+@click.command(short_help="Run a plan, or consensus, in virtual time while everything breaks.")
+@click.argument("target", metavar="PLAN|consensus|raft")
 @click.option("--seeds", default="100", show_default=True, metavar="N|A..B", help="The seeds 0 to N-1, or A to B.")
 @click.option(
     "--faults", default="", metavar="A=X,...", help="Such as drop=0.2,crash=3; swarm draws a mix for each seed."
 )
+@click.option("--for", "for_s", type=span, metavar="SPAN", help="Of consensus: seed after seed, for so long.")
+@click.option("--settings", default="", metavar="A=X,...", help="Of consensus, such as servers=5,window=1.")
 @click.option("--strategy", metavar="NAME", help="In the place of the plan's.")
 @click.option("--transcript", is_flag=True, help="Show the end of what happened under each seed that failed.")
 @store_option
 @json_option
 def simulate(
-    target: str, seeds: str, faults: str, strategy: str | None, transcript: bool, **options: str | bool | None
+    target: str,
+    seeds: str,
+    faults: str,
+    settings: str,
+    strategy: str | None,
+    **options: str | bool | float | None,
 ) -> int:  # fmt: skip
-    """Run a plan, or Raft, in virtual time while everything breaks.
+    """Run a plan, or consensus, in virtual time while everything breaks.
 
     Of a plan, the coordinator and the strategy are the real ones; the agents are stand-ins with the profiles of the
-    plan's, and no program is started and no store is touched.  Of `raft`, the servers are the real ones; without
-    --faults each seed draws its own.  A seed under which something is wrong is told with the one command that replays
-    it.  Exit code 1 if there is any.
+    plan's, and no program is started and no store is touched.  Of `consensus`, or one of its protocols, the replicas
+    are the real ones; without --faults each seed draws its own.  A seed under which something is wrong is told with
+    the one command that replays it.  Exit code 1 if there is any.
     """
-    report: Report | RaftReport
-    if target == RAFT:
-        report = _play_raft(seeds, faults, strategy)
+    report: Report | ClusterReport
+    if target == ALL or target in ALGORITHMS:
+        if strategy is not None:
+            raise Invalid(f"{target} is no plan and takes no --strategy; leave it out")
+        for_s = options["for_s"]
+        report = _play_clusters(target, seeds, faults, settings, None if for_s is None else float(for_s))
     else:
+        if settings:
+            raise Invalid("a plan has its settings in its file and takes no --settings; change them there")
+        if options["for_s"] is not None:
+            raise Invalid("a plan takes no --for; say how many --seeds")
         loaded = load_plan(read_text(target), target, strategies=choose.names(), env=os.environ)
         scenario = scenario_of(loaded, choose.load, path=target, strategy=strategy)
-        report = play_seeds(
-            scenario, parse_seeds(seeds), Faults.parse(faults), watch=lambda seed, _, found: _show_seed(seed, found)
-        )
+        given = Faults.parse(faults).without(NOT_OF_PLANS, "a plan")
+        report = play_seeds(scenario, parse_seeds(seeds), given, watch=lambda seed, _, found: _show_seed(seed, found))
     if options["as_json"]:
         write_json(report)
     else:
-        _show_failures(report.failures, transcript=transcript)
-        click.echo(_sum_of_raft(report) if isinstance(report, RaftReport) else _sum(report))
+        _show_failures(report.failures, transcript=bool(options["transcript"]))
+        click.echo(_sum_of_cluster(report) if isinstance(report, ClusterReport) else _sum(report))
     return OK if report.ok else FAILED
 
 
-def _play_raft(seeds: str, faults: str, strategy: str | None) -> RaftReport:
-    given = Faults.parse(faults or "swarm")
-    if strategy is not None:
-        raise Invalid("raft is no plan and takes no --strategy; leave it out")
-    for name in NOT_OF_RAFT:
-        if getattr(given, name):
-            raise Invalid(f"fault {name}: there are no agents in a simulation of raft; leave it out", fault=name)
-    return simulate_raft(parse_seeds(seeds), given, judge=_judge, watch=_show_seed)
+def _play_clusters(target: str, seeds: str, faults: str, settings: str, for_s: float | None) -> ClusterReport:
+    given = Faults.parse(faults or "swarm").without(NOT_OF_CLUSTERS, "replicas")
+    chosen = [algorithm for name, algorithm in ALGORITHMS.items() if target in {ALL, name}]
+    for algorithm in chosen:
+        given.without(algorithm.without, algorithm.name)
+    games = [Game(algorithm, given, Settings.parse(settings), _judge) for algorithm in chosen]
+    asked = parse_seeds(seeds)
+
+    def turn() -> Iterable[int]:
+        return asked if for_s is None else _endless(asked, for_s / len(games))
+
+    return merged([simulate_cluster(game, turn(), watch=_show_seed) for game in games])
+
+
+def _endless(seeds: range, for_s: float) -> Iterator[int]:
+    """Yield seed after seed, from the first on, until so much time has gone by; at least one."""
+    until = time.monotonic() + for_s
+    for seed in itertools.count(seeds.start):
+        yield seed
+        if time.monotonic() >= until:
+            return
 
 
 def _judge(told: Sequence[Asked]) -> list[str]:
@@ -121,7 +152,7 @@ def _sum(report: Report) -> str:
     )
 
 
-def _sum_of_raft(report: RaftReport) -> str:
+def _sum_of_cluster(report: ClusterReport) -> str:
     return (
         f"{report.seeds} seeds, {len(report.failures)} wrong; {report.steps} steps, {report.elected} leaders, "
         f"{report.committed} entries committed, {report.answered} answers, {report.messages} messages "

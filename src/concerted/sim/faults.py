@@ -11,12 +11,13 @@ from __future__ import annotations
 import difflib
 import math
 import random
+from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from concerted.errors import Invalid
 
-__all__ = ["Faults"]
+__all__ = ["NOT_OF_CLUSTERS", "NOT_OF_PLANS", "Faults"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,10 @@ class Faults:
     an unknown outcome.  agent_crash: deaths of agents, which come back with their inboxes.  amnesia: the
     share of these deaths in which the inbox is lost.  silence: times that an agent cannot be reached for a
     while.  skew: by how many seconds the wall clocks of coordinators differ at most.
+
+    Of clusters alone: replay: the share of messages that come once more, much later.  slow: times that a server takes
+    long for everything.  jump: jumps of clocks.  reset: times that what is under way is lost.  full: disks without
+    room.  flip: bits that flip on disks.
     """
 
     drop: float = 0.0
@@ -42,16 +47,22 @@ class Faults:
     amnesia: float = 0.0
     silence: int = 0
     skew: float = 0.0
+    replay: float = 0.0
+    slow: int = 0
+    jump: int = 0
+    reset: int = 0
+    full: int = 0
+    flip: int = 0
     swarm: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("drop", "duplicate", "reorder", "amnesia"):
+        for name in ("drop", "duplicate", "reorder", "amnesia", "replay"):
             share = getattr(self, name)
             if not 0.0 <= share <= 1.0:
                 raise Invalid(f"fault {name} is {share}; it is a share, 0..1")
         if self.drop > MOST_DROPPED:
             raise Invalid(f"fault drop is {self.drop}; over {MOST_DROPPED} nothing is sure to arrive ever")
-        for name in ("crash", "pause", "disk", "agent_crash", "silence", "delay", "skew"):
+        for name in ("delay", "skew", *_COUNTS):
             if getattr(self, name) < 0:
                 raise Invalid(f"fault {name} is {getattr(self, name)}; it must be at least 0")
 
@@ -86,20 +97,37 @@ class Faults:
                 words.append(name if kind is bool else f"{name}={value:g}")
         return ",".join(words)
 
-    def draw(self, rng: random.Random) -> Faults:
-        """Return the faults of one seed: these, or in a swarm a mix in which each kind is there half of the time."""
+    def without(self, names: Collection[str], where: str) -> Faults:
+        """Return these faults, of which none of these kinds was asked for.
+
+        Raises:
+            Invalid: one was.
+        """
+        for name in names:
+            if getattr(self, name):
+                raise Invalid(f"fault {name}: there is none in a simulation of {where}; leave it out", fault=name)
+        return self
+
+    def draw(self, rng: random.Random, without: Collection[str] = ()) -> Faults:
+        """Return the faults of one seed: these, or in a swarm a mix in which each kind is there half of the time.
+
+        without: kinds that there are not.
+        """
         if not self.swarm:
             return self
         mix: dict[str, Any] = {}
         for name, (low, high) in _SWARM.items():
             chosen = rng.random() < 0.5
             value = rng.randint(low, high) if isinstance(low, int) else round(rng.uniform(low, high), 3)
-            if chosen:
+            if chosen and name not in without:
                 mix[name] = value
         return replace(self, swarm=False, **mix)
 
 
 MOST_DROPPED = 0.9
+NOT_OF_PLANS = ("replay", "slow", "jump", "reset", "full", "flip")  # faults of servers and their disks
+NOT_OF_CLUSTERS = ("agent_crash", "amnesia")  # faults of agents
+_COUNTS = ("crash", "pause", "disk", "agent_crash", "silence", "slow", "jump", "reset", "full", "flip")
 _KINDS: dict[str, type] = {
     field.name: {"float": float, "int": int, "bool": bool}[str(field.type)] for field in fields(Faults)
 }
@@ -115,6 +143,12 @@ _SWARM: dict[str, tuple[Any, Any]] = {
     "agent_crash": (1, 5),
     "silence": (1, 3),
     "skew": (0.1, 5.0),
+    "replay": (0.01, 0.1),
+    "slow": (1, 2),
+    "jump": (1, 3),
+    "reset": (1, 5),
+    "full": (1, 2),
+    "flip": (1, 2),
 }
 
 

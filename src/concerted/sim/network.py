@@ -6,7 +6,6 @@ its sender dies still arrives; one whose receiver dies does not.
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -25,26 +24,42 @@ __all__ = ["STEP_S", "Far", "Network", "Pipe", "SimLink"]
 
 SHORTEST_S = 0.001  # the way of the quickest message
 STEP_S = 1e-6  # between two messages that arrive as one
+REPLAYED_S = (5.0, 60.0)  # how late a message comes once more
+
+
+class Timed(Protocol):
+    """Whatever has a time."""
+
+    def time(self) -> float:
+        """Return it, in seconds."""
+
+
+class Receiver(Protocol):
+    """Whatever can be told something later, unless it dies before."""
+
+    def call_at(self, when: float, fn: Callable[..., Any], *args: Any) -> None:
+        """Call a function at an instant."""
 
 
 class Pipe:
-    """One direction between one agent and the coordinator: in order, unless a message is overtaken."""
+    """One direction between two: in order, unless a message is overtaken.  resets: how often it was broken."""
 
     def __init__(self) -> None:
         self.free_at = 0.0
         self.blocked_until = 0.0
+        self.resets = 0
 
 
 class Network:
     """Carries messages.  lost, doubled: how many of them were."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, faults: Faults, rng: random.Random) -> None:
+    def __init__(self, loop: Timed, faults: Faults, rng: random.Random) -> None:
         self._loop = loop
         self._faults = faults
         self._rng = rng
         self.carried = self.lost = self.doubled = 0
 
-    def carry(self, pipe: Pipe, to: Process, deliver: Callable[..., None], *message: Any) -> None:
+    def carry(self, pipe: Pipe, to: Receiver, deliver: Callable[..., None], *message: Any) -> None:
         """Bring a message to a process, perhaps, and perhaps twice."""
         faults, rng = self._faults, self._rng
         self.carried += 1
@@ -55,6 +70,8 @@ class Network:
         self.doubled += copies - 1
         for _ in range(copies):
             to.call_at(self._arrival(pipe), deliver, *message)
+        if faults.replay and rng.random() < faults.replay:
+            to.call_at(self._loop.time() + rng.uniform(*REPLAYED_S), deliver, *message)
 
     def heal(self) -> None:
         """Lose, double and overtake nothing any more, and be quick."""

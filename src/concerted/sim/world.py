@@ -28,7 +28,7 @@ from concerted.ports.store import Entry, RunRecord
 from concerted.runs.instance import Coordinate
 from concerted.sim.actors import Actor, Ledger, Stage
 from concerted.sim.disk import Fate, Moment, SimDisk, SimStore
-from concerted.sim.faults import Faults
+from concerted.sim.faults import NOT_OF_PLANS, Faults
 from concerted.sim.network import Network, SimLink
 from concerted.sim.virtual_time import EPOCH, Process, SimClock, VirtualLoop
 from concerted.stores.adoption import UNFINISHED
@@ -116,7 +116,7 @@ class World:
         self._process = Process(loop, "world")  # the one that does not die
         self._scenario = scenario
         self._seed = seed
-        self.faults = faults.draw(self._dice("mix"))
+        self.faults = faults.draw(self._dice("mix"), NOT_OF_PLANS)
         self._chaos = Chaos(self.faults, self._dice("chaos"), kills)
         self.network = Network(loop, self.faults, self._dice("network"))
         self.disk = SimDisk(loop, self._dice("disk"))

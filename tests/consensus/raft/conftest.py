@@ -1,6 +1,5 @@
 """A Raft server alone on a table, and a cluster in a room where everything arrives, under all invariants."""
 
-import itertools
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -9,10 +8,12 @@ from concerted.consensus.entries import Entry, Snapshot
 from concerted.consensus.quorum import Configuration
 from concerted.consensus.raft.messages import Append, Appended, RequestVote, Vote
 from concerted.consensus.raft.node import Raft
-from concerted.consensus.raft.ready import NOTHING, ReadId, Ready, Settings, Stored, Write
+from concerted.consensus.raft.settings import Settings
+from concerted.consensus.raft.storage import Stored, Write
+from concerted.consensus.ready import NOTHING, ReadId, Ready
 from concerted.consensus.sessions import Command
-from concerted.sim.raft_checks import RaftChecks
-from concerted.sim.raft_cluster import Disk, Replica
+from concerted.sim.cluster.room import Room
+from concerted.sim.protocols.raft import RAFT
 
 
 def log_of(*terms: int, after: int = 0) -> tuple[Entry, ...]:
@@ -98,101 +99,12 @@ class Alone:
         return [entry.term for entry in log.between(log.snapshot.index, log.last_index)]
 
 
-class Room:
-    """A cluster in which all that is sent arrives, in order, unless it was cut off; invariants are looked at always."""
+class RaftRoom(Room[Raft]):
+    """A room in which some servers may have logs from the beginning."""
 
     def __init__(self, voters: Sequence[int] = (1, 2, 3), logs=None, **how):
-        self.network: list = []
-        self.replicas: dict[int, Replica] = {}
-        self.checks = RaftChecks(self.replicas)
-        self.settings = Settings(**how)
-        self.cut: set[tuple[int, int]] = set()
-        self.answers: list = []
-        self.read: dict[int, object] = {}
-        dice = itertools.cycle((0.1, 0.3, 0.5, 0.7, 0.9))
-        self.dice = lambda: next(dice)
-        for node in voters:
-            self.join(node, Configuration.of(voters), start=logs is None)
-        for node, (term, log) in (logs or {}).items():
-            self.replicas[node].disk.write(Write(0, term, None, entries=tuple(log)))
-            self.replicas[node].start()
-
-    def join(self, node: int, configuration=None, *, start: bool = True) -> Replica:
-        disk = Disk(node, configuration or Configuration())
-        replica = Replica(
-            node, self.settings, disk, self.checks, self.dice, self.network.append, 1000,
-            lambda _, answer: self.answers.append(answer), lambda _, read, found: self.read.update({read: found}),
-        )  # fmt: skip
-        self.replicas[node] = replica
-        replica.now = max(each.now for each in self.replicas.values())
-        if start:
-            replica.start()
-        return replica
-
-    def __getitem__(self, node: int) -> Raft:
-        return self.replicas[node].core
-
-    def alive(self) -> list[Replica]:
-        return [replica for replica in self.replicas.values() if replica.raft is not None]
-
-    def settle(self) -> "Room":
-        """Let everything arrive, and all that follows from it."""
-        while self.network or any(replica.waiting for replica in self.alive()):
-            for replica in self.alive():
-                while replica.waiting:
-                    replica.carry_out()
-            messages, self.network[:] = self.network[:], []
-            for message in messages:
-                if (message.source, message.to) not in self.cut and self.replicas[message.to].raft is not None:
-                    self.replicas[message.to].receive(message)
-        return self
-
-    def elect(self, node: int) -> "Room":
-        """Let a server run out of patience when everybody else would welcome a new leader."""
-        for replica in self.alive():
-            if replica.core.role != "leader":
-                replica.now += self.settings.election_timeout_s
-        replica = self.replicas[node]
-        replica.now = max(replica.now, replica.core.next_deadline)
-        replica.wake()
-        return self.settle()
-
-    def pass_time(self, seconds: float) -> "Room":
-        """Let time go by for all, with everything that comes due."""
-        until = {replica.id: replica.now + seconds for replica in self.alive()}
-        while True:
-            late = {each.id: each.core.next_deadline - each.now for each in self.alive()}
-            due = max(0.0, min(late.values()))
-            if any(self.replicas[node].now + due > until[node] for node in late):
-                for replica in self.alive():
-                    replica.now = until[replica.id]
-                return self
-            for replica in self.alive():
-                replica.now += due
-            for replica in self.alive():
-                if replica.now >= replica.core.next_deadline:
-                    replica.wake()
-            self.settle()
-
-    def cut_off(self, *nodes: int) -> "Room":
-        """Cut all ways between these and the others."""
-        rest = [node for node in self.replicas if node not in nodes]
-        self.cut |= {way for a in nodes for b in rest for way in ((a, b), (b, a))}
-        return self
-
-    def propose(self, node: int, *commands: bytes) -> Ready:
-        ready = self.replicas[node].give(lambda raft: raft.propose(commands, self.replicas[node].now))
-        self.settle()
-        return ready
-
-    def ask(self, node: int, act: Callable[[Raft, float], Ready]) -> Ready:
-        ready = self.replicas[node].give(lambda raft: act(raft, self.replicas[node].now))
-        self.settle()
-        return ready
-
-    def leader(self) -> int | None:
-        leaders = [each for each in self.alive() if each.core.role == "leader"]
-        return max(leaders, key=lambda each: each.core.term).id if leaders else None
+        writes = {node: Write(0, term, None, entries=tuple(log)) for node, (term, log) in (logs or {}).items()}
+        super().__init__(RAFT, Settings(**how), voters, writes if logs is not None else None)
 
     def log(self, node: int) -> list[int]:
         log = self[node].log
@@ -205,8 +117,8 @@ def alone() -> type[Alone]:
 
 
 @pytest.fixture
-def room() -> type[Room]:
-    return Room
+def room() -> type[RaftRoom]:
+    return RaftRoom
 
 
 @pytest.fixture

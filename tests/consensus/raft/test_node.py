@@ -4,7 +4,9 @@ import pytest
 
 from concerted.consensus.raft.messages import Append, RequestVote, Vote
 from concerted.consensus.raft.node import Raft
-from concerted.consensus.raft.ready import NOTHING, Settings, Stored
+from concerted.consensus.raft.settings import Settings
+from concerted.consensus.raft.storage import Stored
+from concerted.consensus.ready import NOTHING
 
 
 def test_the_same_inputs_give_the_same_outputs(room) -> None:

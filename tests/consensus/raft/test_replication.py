@@ -342,7 +342,7 @@ def test_a_server_that_slept_through_a_compaction_catches_up(room) -> None:
     three = room().elect(1)
     three.replicas[3].die()
     three.propose(1, b"\x94\x00\x01\xc4\x00\x00")  # a client that opens a session
-    three.replicas[1].compact()
+    three.replicas[1].compact(0)
     three.settle()
     three.propose(1, b"\x94\x00\x02\xc4\x00\x00")
     three.replicas[3].start()

@@ -5,8 +5,8 @@ import pytest
 from concerted.consensus.entries import Entry, Snapshot
 from concerted.consensus.quorum import Configuration
 from concerted.consensus.raft.log import Log
-from concerted.consensus.raft.ready import Settings
 from concerted.consensus.raft.server import Server, follow, grace, may_campaign
+from concerted.consensus.raft.settings import Settings
 
 
 def server_with(*configurations: Configuration, **how) -> Server:

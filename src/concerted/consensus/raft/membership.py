@@ -16,9 +16,9 @@ from collections.abc import Sequence
 
 from concerted.consensus.entries import Entry
 from concerted.consensus.quorum import Configuration, NodeId
-from concerted.consensus.raft.ready import Refusal
 from concerted.consensus.raft.replication import broadcast, care_for_members, heartbeat
 from concerted.consensus.raft.server import Server, follow
+from concerted.consensus.ready import Refusal
 
 __all__ = ["after_commit", "change"]
 

@@ -14,17 +14,22 @@ clients (8; thesis 6.3 and 6.4) in `sessions` and `reads`; transfer of leadershi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from concerted.consensus.entries import Entry, Snapshot
+from concerted.consensus.progress import Progress
 from concerted.consensus.quorum import NodeId
 from concerted.consensus.raft import elections, membership, reads, replication, transfer
 from concerted.consensus.raft.log import Log
 from concerted.consensus.raft.messages import Append, Appended, InstallSnapshot, Message, RequestVote, TimeoutNow, Vote
-from concerted.consensus.raft.ready import NOTHING, ReadId, Ready, Refusal, Settings, Stored, Write
 from concerted.consensus.raft.server import Role, Server, follow, grace
+from concerted.consensus.raft.settings import Settings
+from concerted.consensus.raft.storage import Stored, Write
+from concerted.consensus.ready import NOTHING, ReadId, Ready, Refusal
 
-__all__ = ["Raft"]
+__all__ = ["Raft", "RaftReady"]
+
+RaftReady = Ready[Message, Write]
 
 
 class Raft:
@@ -68,6 +73,12 @@ class Raft:
         return self._server.log
 
     @property
+    def followers(self) -> Mapping[NodeId, Progress]:
+        """What a leader knows of its followers, to be looked at; of others, nothing."""
+        leading = self._server.leadership
+        return {} if leading is None else leading.followers
+
+    @property
     def next_deadline(self) -> float:
         """When to call `wake`, if no input comes before that changes it."""
         leading = self._server.leadership
@@ -78,7 +89,7 @@ class Raft:
 
     # Inputs
 
-    def receive(self, message: Message, now: float) -> Ready:
+    def receive(self, message: Message, now: float) -> RaftReady:
         """Take a message from the network."""
         server = self._begin(now)
         assert message.to == server.id, f"a message for server {message.to} came to {server.id}"
@@ -104,7 +115,7 @@ class Raft:
                 elections.take_timeout_now(server, message)
         return self._ready()
 
-    def propose(self, commands: Sequence[bytes], now: float) -> Ready:
+    def propose(self, commands: Sequence[bytes], now: float) -> RaftReady:
         """Append commands to the log, as the leader; they are committed, all or the first of them, or never.
 
         Whoever asked learns that by an entry with this index and term among `committed`.
@@ -119,7 +130,7 @@ class Raft:
         replication.broadcast(server)
         return self._ready(index=server.log.last_index)
 
-    def read(self, asked: Sequence[ReadId], now: float) -> Ready:
+    def read(self, asked: Sequence[ReadId], now: float) -> RaftReady:
         """Ask for reads, as the leader.  Each id comes back in `reads`, or in `lost_reads` if leadership ends first."""
         server = self._begin(now)
         refused = None if server.role == "leader" else Refusal("not_leader", server.leader)
@@ -129,7 +140,7 @@ class Raft:
             reads.ask(server, tuple(asked))
         return self._ready(refused)
 
-    def change_members(self, voters: Sequence[NodeId], learners: Sequence[NodeId], now: float) -> Ready:
+    def change_members(self, voters: Sequence[NodeId], learners: Sequence[NodeId], now: float) -> RaftReady:
         """Begin to change the members, as the leader; the change is done when its final configuration is committed.
 
         Raises:
@@ -140,14 +151,14 @@ class Raft:
             return self._ready(Refusal("not_leader", server.leader))
         return self._ready(membership.change(server, voters, learners))
 
-    def transfer(self, successor: NodeId, now: float) -> Ready:
+    def transfer(self, successor: NodeId, now: float) -> RaftReady:
         """Hand leadership over to a voter, as the leader.  It may fail, and then this server goes on leading."""
         server = self._begin(now)
         if server.role != "leader":
             return self._ready(Refusal("not_leader", server.leader))
         return self._ready(transfer.begin(server, successor))
 
-    def compact(self, index: int, data: bytes, now: float) -> Ready:
+    def compact(self, index: int, data: bytes, now: float) -> RaftReady:
         """Put a snapshot in the place of the log up to an index (section 7).
 
         data: the state machine's state after the entry at `index`, which came in an earlier Ready.
@@ -160,7 +171,7 @@ class Raft:
         log.compact(server.new_snapshot)
         return self._ready()
 
-    def wake(self, now: float) -> Ready:
+    def wake(self, now: float) -> RaftReady:
         """Do what is due.  Waking too early does nothing."""
         server = self._begin(now)
         leading = server.leadership
@@ -176,7 +187,7 @@ class Raft:
                 replication.heartbeat(server)
         return self._ready()
 
-    def written(self, number: int, now: float) -> Ready:
+    def written(self, number: int, now: float) -> RaftReady:
         """Take note that the write of this number, and all before it, are durable."""
         server = self._begin(now)
         server.log.written(number)
@@ -217,21 +228,28 @@ class Raft:
             return Refusal("overloaded", server.id)
         return None
 
-    def _ready(self, refused: Refusal | None = None, index: int | None = None) -> Ready:
+    def _ready(self, refused: Refusal | None = None, index: int | None = None) -> RaftReady:
         """Hand out everything that has come up since the last Ready."""
         server, log = self._server, self._server.log
         if server.role == "leader":
             membership.after_commit(server)
-        if server.role == "leader":
+        if server.role == "leader" and (server.leading.reads or server.leading.early_reads):
             reads.confirm(server)
         restore, server.restore = server.restore, None
         if restore is not None:
             self._handed_out = restore.index
-        committed = log.between(self._handed_out, log.commit_index)
-        self._handed_out = log.commit_index
-        messages, server.messages = tuple(server.messages), []
-        ready_reads, server.reads = tuple(server.reads), []
-        lost_reads, server.lost_reads = tuple(server.lost_reads), []
+        committed: tuple[Entry, ...] = ()
+        if log.commit_index > self._handed_out:
+            committed = log.between(self._handed_out, log.commit_index)
+            self._handed_out = log.commit_index
+        messages: tuple[Message, ...] = ()
+        if server.messages:
+            messages, server.messages = tuple(server.messages), []
+        ready_reads, lost_reads = tuple(server.reads), tuple(server.lost_reads)
+        if ready_reads:
+            server.reads = []
+        if lost_reads:
+            server.lost_reads = []
         write = self._write(restore is not None)
         if not (write or messages or committed or ready_reads or lost_reads or refused):
             return NOTHING

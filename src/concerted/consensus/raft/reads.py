@@ -10,9 +10,9 @@ Source: Ongaro's thesis 2014, section 6.4; Ongaro & Ousterhout 2014, section 8.
 from __future__ import annotations
 
 from concerted.consensus.quorum import agreed
-from concerted.consensus.raft.ready import ReadId
 from concerted.consensus.raft.replication import heartbeat
 from concerted.consensus.raft.server import Server
+from concerted.consensus.ready import ReadId
 
 __all__ = ["ask", "confirm", "waiting_count"]
 

@@ -20,7 +20,8 @@ from concerted.consensus.progress import Progress
 from concerted.consensus.quorum import NodeId
 from concerted.consensus.raft.log import Log
 from concerted.consensus.raft.messages import Message
-from concerted.consensus.raft.ready import ReadId, Settings
+from concerted.consensus.raft.settings import Settings
+from concerted.consensus.ready import ReadId
 
 __all__ = ["Leadership", "Role", "Server", "follow", "grace", "may_campaign"]
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from concerted.consensus.quorum import NodeId
 from concerted.consensus.raft.messages import TimeoutNow
-from concerted.consensus.raft.ready import Refusal
 from concerted.consensus.raft.server import Server
+from concerted.consensus.ready import Refusal
 
 __all__ = ["begin", "give_up_if_late", "go_on"]
 

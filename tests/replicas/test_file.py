@@ -1,16 +1,17 @@
-"""A Raft server's file on a real disk."""
+"""A replica's file on a real disk."""
 
 import errno
 import os
+import resource
 from pathlib import Path
 
 import pytest
 
 from concerted.consensus.entries import Entry, Snapshot
 from concerted.consensus.quorum import Configuration
-from concerted.consensus.raft.ready import Stored, Write
+from concerted.consensus.raft.storage import STORAGE, Stored, Write
 from concerted.errors import Conflict, StoreDamaged, Unreachable
-from concerted.stores.raft_file import RaftFile
+from concerted.replicas.file import ReplicaFile
 
 CONFIGURATION = Configuration.of((1, 2, 3))
 FIRST = Stored(snapshot=Snapshot(configuration=CONFIGURATION))
@@ -24,14 +25,14 @@ def path(tmp_path: Path) -> Path:
 
 
 def written(path: Path, *writes: Write) -> None:
-    file = RaftFile.open(path, 1, FIRST)
+    file = ReplicaFile.open(path, STORAGE, 1, FIRST)
     for write in writes:
         file.write([write])
     file.close()
 
 
 def read(path: Path) -> Stored:
-    file = RaftFile.open(path, 1, FIRST)
+    file = ReplicaFile.open(path, STORAGE, 1, FIRST)
     file.close()
     return file.stored
 
@@ -43,7 +44,7 @@ def test_what_was_written_is_there_when_it_is_opened_again(path: Path) -> None:
 
 
 def test_several_writes_go_out_with_one_sync(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file, syncs = RaftFile.open(path, 1, FIRST), []
+    file, syncs = ReplicaFile.open(path, STORAGE, 1, FIRST), []
     sync = os.fdatasync
     monkeypatch.setattr(os, "fdatasync", lambda fd: (syncs.append(fd), sync(fd)))
     file.write([ONE, TWO])
@@ -77,23 +78,23 @@ def test_damage_to_what_was_durable_stops_the_server(path: Path) -> None:
     data[-60] ^= 1
     path.write_bytes(data)
     with pytest.raises(StoreDamaged, match="damaged at byte"):
-        RaftFile.open(path, 1, FIRST)
+        ReplicaFile.open(path, STORAGE, 1, FIRST)
     data[-60] ^= 1
     path.write_bytes(data)
     assert read(path).term == 2, "whoever was refused has let go of it"
 
 
 def test_two_processes_cannot_have_it_at_once(path: Path) -> None:
-    file = RaftFile.open(path, 1, FIRST)
+    file = ReplicaFile.open(path, STORAGE, 1, FIRST)
     with pytest.raises(Conflict, match="in use by another process"):
-        RaftFile.open(path, 1, FIRST)
+        ReplicaFile.open(path, STORAGE, 1, FIRST)
     file.close()
     file.close()
     assert read(path) == FIRST
 
 
 def test_a_full_disk_ends_it_and_nothing_is_guessed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = RaftFile.open(path, 1, FIRST)
+    file = ReplicaFile.open(path, STORAGE, 1, FIRST)
 
     def full(fd: int, data: bytes) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -108,6 +109,23 @@ def test_a_full_disk_ends_it_and_nothing_is_guessed(path: Path, monkeypatch: pyt
     assert read(path).entries == ONE.entries
 
 
+def test_what_a_failed_or_killed_replacement_leaves_behind_is_cleared_away(path: Path) -> None:
+    new = path.with_name("raft-1.log.new")
+    file = ReplicaFile.open(path, STORAGE, 1, FIRST)
+    file.write([ONE])
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(Unreachable, match="File too large"):
+            file.write([Write(2, 1, 1, Snapshot(2, 1, CONFIGURATION, b"x" * 5000))])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not new.exists()
+    new.write_bytes(b"half")
+    assert read(path).entries == ONE.entries, "the old file stands"
+    assert not new.exists()
+
+
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(Unreachable, match="cannot be opened"):
-        RaftFile.open(tmp_path / "nowhere" / "raft.log", 1, FIRST)
+        ReplicaFile.open(tmp_path / "nowhere" / "raft.log", STORAGE, 1, FIRST)

@@ -1,4 +1,4 @@
-"""The clients of a simulated Raft cluster: they write and read registers, and ask again until they are answered.
+"""The clients of a simulated cluster: they write and read registers, and ask again until they are answered.
 
 What they are told is checked as they are told it: an answer rests on a prefix of the log, and that prefix must have in
 it everything that anybody was told before this was asked.  With state-machine safety this makes all reads and writes
@@ -14,14 +14,16 @@ from typing import Any
 
 import msgspec
 
-from concerted.consensus.raft.ready import ReadId, Refusal
+from concerted.consensus.ready import ReadId, Ready, Refusal
 from concerted.consensus.sessions import Answer, Command
-from concerted.sim.raft_checks import Broken
-from concerted.sim.raft_cluster import Replica
+from concerted.sim.cluster.checks import Broken
+from concerted.sim.cluster.replica import Replica
 
 __all__ = ["Asked", "Client", "Clients"]
 
 REGISTERS = ("x", "y")
+Give = Callable[..., Ready[Any, Any]]
+
 READS = 0.4  # the share of reads
 
 
@@ -77,18 +79,22 @@ class Clients:
         """Choose one."""
         return self._rng.choice(self.all)
 
-    def ask(self, client: Client, replica: Replica, at: float) -> Refusal | None:
-        """Ask a server for what the client wants; the same again, if it was not answered.  at: the instant."""
+    def ask(self, client: Client, replica: Replica[Any], at: float, give: Give | None = None) -> Refusal | None:
+        """Ask a server for what the client wants; the same again, if it was not answered.
+
+        at: the instant.  give: gives the server its input.
+        """
+        give = give or replica.give
         if client.asked is None:
             self._think(client, at)
         asked = client.asked
         assert asked is not None
         if asked.op != "read":
-            return replica.give(lambda raft: raft.propose([client.command], replica.now)).refused
+            return give(lambda core: core.propose([client.command], replica.now)).refused
         self._read_ids += 1
         read = ReadId(self._read_ids)
         client.reads.append(read)
-        return replica.give(lambda raft: raft.read([read], replica.now)).refused
+        return give(lambda core: core.read([read], replica.now)).refused
 
     def _think(self, client: Client, at: float) -> None:
         """Decide what to ask next; first of all, for a session."""
@@ -104,7 +110,7 @@ class Clients:
         done = 0 if op == "open" else client.number - 1
         client.command = Command(client.session, client.number, body, done).encode()
 
-    def answered(self, replica: Replica, answer: Answer, at: float) -> None:
+    def answered(self, replica: Replica[Any], answer: Answer, at: float) -> None:
         """Tell a client what became of its command; whichever server has applied it may be the one that was asked."""
         for client in self.all:
             asked = client.asked
@@ -121,14 +127,14 @@ class Clients:
                     client.session, client.asked = 0, None  # nobody can say what became of it
                     self._on_end(client)
 
-    def was_read(self, replica: Replica, read: ReadId, registers: dict[str, Any], at: float) -> None:
+    def was_read(self, replica: Replica[Any], read: ReadId, registers: dict[str, Any], at: float) -> None:
         """Tell a client what it has read."""
         for client in self.all:
             if client.asked is not None and read in client.reads:
                 self._end(client, replica, at, registers.get(client.asked.register))
                 client.reads.clear()
 
-    def _end(self, client: Client, replica: Replica, at: float, result: Any) -> None:
+    def _end(self, client: Client, replica: Replica[Any], at: float, result: Any) -> None:
         asked, client.asked = client.asked, None
         assert asked is not None
         index = replica.machine.index

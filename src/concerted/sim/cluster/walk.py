@@ -1,4 +1,4 @@
-"""Untimed random walks over a Raft cluster: at each step anything may happen next, however long it would take.
+"""Untimed random walks over a cluster: at each step anything may happen next, however long it would take.
 
 A message may arrive now or after a thousand elections, a timer may run off at any moment, a server may die between any
 two parts of what it does.  That finds what a simulation in time, in which things take as long as they do, hardly
@@ -14,26 +14,31 @@ Source of drawn likelihoods: Groce et al., Swarm Testing, ISSTA 2012.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from concerted.consensus.quorum import Configuration, NodeId, majority
-from concerted.consensus.raft.messages import Message, RequestVote, Vote
-from concerted.consensus.raft.ready import ReadId, Settings
-from concerted.sim.raft_checks import Broken, RaftChecks
-from concerted.sim.raft_clients import Asked, Client, Clients
-from concerted.sim.raft_cluster import Disk, Replica
+from concerted.consensus.quorum import Configuration, NodeId
+from concerted.consensus.ready import ReadId, Ready
+from concerted.consensus.replicated_log import ReplicatedLog
+from concerted.sim.cluster.algorithm import ELECTION_TIMEOUT_S, HEAL_TIMEOUTS, Act, Algorithm
+from concerted.sim.cluster.checks import Broken
+from concerted.sim.cluster.clients import Asked, Client, Clients
+from concerted.sim.cluster.damage import flip_a_bit
+from concerted.sim.cluster.disk import Disk
+from concerted.sim.cluster.partitions import Way, ways_cut
+from concerted.sim.cluster.replica import Replica
+from concerted.sim.cluster.settings import DRAWN, Settings
 
-__all__ = ["Walk", "WalkResult", "walk"]
+__all__ = ["Walk", "WalkResult", "exchange", "walk"]
+
+C = TypeVar("C", bound=ReplicatedLog[Any, Any])
 
 STEPS = 800
-HEAL_TIMEOUTS = 30.0  # election timeouts within which a healed cluster must answer
 NETWORK_LIMIT = 400  # messages under way; beyond that the oldest are lost
 KEPT = 60  # doubles that may still come
-COPIES = (0, 1, 1, 1, 1, 1, 2, 2)  # of a vote in a quick election that arrive
+COPIES = (0, 1, 1, 1, 1, 1, 2, 2)  # of a message that arrive in a quick exchange
 CLIENTS = 4
-MOST_MEMBERS = 7  # ids that are ever given
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,37 +54,42 @@ class WalkResult:
     transcript: tuple[str, ...] = field(default=(), repr=False)
 
 
-class Walk:
+class Walk(Generic[C]):
     """One cluster and what happens to it."""
 
-    def __init__(self, seed: int, steps: int = STEPS, *, transcript: bool = False) -> None:
+    def __init__(
+        self,
+        algorithm: Algorithm[C],
+        seed: int,
+        settings: Settings = DRAWN,
+        *,
+        steps: int = STEPS,
+        transcript: bool = False,
+    ) -> None:
+        self.algorithm = algorithm
         self.wants_transcript = transcript
         self.seed = seed
         self.rng = random.Random(f"{seed}/walk")
         self.steps = steps
         self.step = 0
-        self.network: list[Message] = []
-        self.kept: list[Message] = []
-        self.cut: set[tuple[NodeId, NodeId]] = set()
-        self.replicas: dict[NodeId, Replica] = {}
-        self.checks = RaftChecks(self.replicas)
+        self.network: list[Any] = []
+        self.kept: list[Any] = []
+        self.cut: set[Way] = set()
+        self.replicas: dict[NodeId, Replica[C]] = {}
+        self.checks = algorithm.checks(self.replicas)
         self.transcript: list[str] = []
         self.clients = Clients(self.rng, CLIENTS)
-        self._draw()
+        self._draw(settings)
 
-    def _draw(self) -> None:
+    def _draw(self, settings: Settings) -> None:
         rng = self.rng
-        self.settings = Settings(
-            election_timeout_s=10.0,
-            heartbeat_interval_s=rng.choice((1.0, 3.0)),
-            batch_count=rng.choice((1, 1, 3, 100)),
-            window=rng.choice((1, 2, 16)),
-            uncommitted_count=rng.choice((5, 1000)),
-        )
+        self.settings = settings.over(self.algorithm.walk_settings(rng))
         self.sessions_limit = rng.choice((2, 1000))
+        self.drift = self.algorithm.drift(self.settings)
+        self.rates: dict[NodeId, float] = {}
         self.first = Configuration.of(range(1, rng.choice((1, 2, 3, 3, 3, 4, 5)) + 1))
         for node in self.first.voters:
-            self.join(node, self.first)
+            self._add(node, self.first)
         self._draw_era()
 
     def _draw_era(self) -> None:
@@ -101,19 +111,28 @@ class Walk:
             (self._restart, 2.0),
             (self._cut_off, rng.choice((0.0, 0.0, 1.0))),
             (self._heal, rng.choice((0.2, 1.0))),
-            (self._transfer, rng.choice((0.0, 0.0, 0.7))),
-            (lambda: _change_members(self), rng.choice((0.0, 0.5, 2.0))),
+            *((self._bind(act), rng.choice(act.weights)) for act in self.algorithm.acts),
             (self._compact, rng.choice((0.0, 0.3, 2.0))),
+            (lambda: _fill(self), rng.choice((0.0, 0.0, 0.3))),
+            (lambda: _flip(self), rng.choice((0.0, 0.0, 0.0, 0.1))),
         ]
         self._acts = [act for act, _ in likely]
         self._weights = [weight for _, weight in likely]
 
-    def join(self, node: NodeId, configuration: Configuration) -> None:
-        """Start another server, with what it knows of the members."""
+    def _bind(self, act: Act[C]) -> Callable[[], None]:
+        return lambda: act.do(self)
+
+    def join(self, node: NodeId) -> None:
+        """Start another server, which knows of no members yet."""
+        self._add(node, Configuration())
+
+    def _add(self, node: NodeId, configuration: Configuration) -> None:
+        algorithm = self.algorithm
         replica = Replica(
             node,
+            algorithm.start,
             self.settings,
-            Disk(node, configuration),
+            Disk(algorithm.storage, node, algorithm.first(configuration)),
             self.checks,
             self.rng.random,
             self.network.append,
@@ -122,6 +141,8 @@ class Walk:
             self._was_read,
         )
         self.replicas[node] = replica
+        if self.drift is not None:
+            self.rates[node] = 1.0 + self.rng.uniform(-self.drift, self.drift)
         replica.start()
 
     # The walk
@@ -151,28 +172,32 @@ class Walk:
             tuple(self.transcript),
         )
 
+    def give(self, replica: Replica[C], act: Callable[[C], Ready[Any, Any]]) -> Ready[Any, Any]:
+        """Give a core an input."""
+        return replica.give(act)
+
     def note(self, what: Callable[[], str]) -> None:
         """Add a line to the transcript, if anybody wants one."""
         if self.wants_transcript:
             self.transcript.append(f"{self.step:6}  {what()}")
 
-    def alive(self) -> list[Replica]:
+    def alive(self) -> list[Replica[C]]:
         """Return all servers that live."""
-        return [replica for replica in self.replicas.values() if replica.raft is not None]
+        return [replica for replica in self.replicas.values() if replica.running is not None]
 
-    def any_alive(self) -> Replica | None:
+    def any_alive(self) -> Replica[C] | None:
         """Choose a server that lives."""
         alive = self.alive()
         return self.rng.choice(alive) if alive else None
 
-    def leader(self) -> Replica | None:
+    def leader(self) -> Replica[C] | None:
         """Find who leads the newest term, or, at times, an older one that does not know it yet."""
-        leaders = [replica for replica in self.alive() if replica.core.role == "leader"]
+        leaders = [replica for replica in self.alive() if self.algorithm.leads(replica.core)]
         if len(leaders) > 1 and self.rng.random() < 0.3:
             return self.rng.choice(leaders)
         return max(leaders, key=lambda replica: replica.core.term, default=None)
 
-    def _was_read(self, replica: Replica, read: ReadId, registers: dict[str, Any] | None) -> None:
+    def _was_read(self, replica: Replica[C], read: ReadId, registers: dict[str, Any] | None) -> None:
         if registers is not None:
             self.clients.was_read(replica, read, registers, self.step)
 
@@ -185,10 +210,10 @@ class Walk:
         place = 0 if self.rng.random() < self.in_order else self.rng.randrange(len(self.network))
         return self.hand_over(self.network.pop(place))
 
-    def hand_over(self, message: Message) -> None:
+    def hand_over(self, message: Any) -> None:
         """Let a message arrive, if nothing stands between."""
         replica = self.replicas.get(message.to)
-        if replica is None or replica.raft is None or (message.source, message.to) in self.cut:
+        if replica is None or replica.running is None or (message.source, message.to) in self.cut:
             return
         self.note(lambda: f"{message}")
         replica.receive(message)
@@ -207,15 +232,22 @@ class Walk:
         if replica is None:
             return
         due = max(replica.core.next_deadline - replica.now, 0.0)
-        for other in self.replicas.values() if self.rng.random() < 0.8 else (replica,):
-            other.now += due
-        self.note(lambda: f"{replica.id} ({replica.core.role}) is woken at {replica.now:g}")
+        if self.drift is not None:
+            self.pass_time(due / self.rates[replica.id])
+            replica.now = max(replica.now, replica.core.next_deadline)
+        else:
+            for other in self.replicas.values() if self.rng.random() < 0.8 else (replica,):
+                other.now += due
+        self.note(lambda: f"{replica.id} is woken at {replica.now:g}")
         replica.wake()
 
     def _pass_time(self) -> None:
-        late = self.rng.uniform(0.0, self.settings.election_timeout_s)
+        self.pass_time(self.rng.uniform(0.0, ELECTION_TIMEOUT_S))
+
+    def pass_time(self, true_s: float) -> None:
+        """Let time go by for all, as fast as their clocks run."""
         for replica in self.replicas.values():
-            replica.now += late
+            replica.now += true_s * self.rates.get(replica.id, 1.0)
 
     def _lose(self) -> None:
         if self.network:
@@ -244,42 +276,24 @@ class Walk:
                 replica.carry_out(behind)
 
     def _restart(self) -> None:
-        dead = [replica for replica in self.replicas.values() if replica.raft is None]
+        dead = [replica for replica in self.replicas.values() if replica.running is None and not replica.is_lost]
         if dead:
             replica = self.rng.choice(dead)
             self.note(lambda: f"{replica.id} starts again")
+            replica.disk.is_full = False
             replica.start()
 
     def _cut_off(self) -> None:
-        """Cut one way, both ways around one server, or between two halves; or leave only a bridge between them."""
-        nodes = list(self.replicas)
-        one, other = self.rng.choice(nodes), self.rng.choice(nodes)
-        match self.rng.choice(("way", "server", "halves", "bridge")):
-            case "way":
-                self.cut.add((one, other))
-            case "server":
-                self.cut |= {(one, node) for node in nodes} | {(node, one) for node in nodes}
-            case kind:
-                side = [node for node in nodes if self.rng.random() < 0.5]
-                rest = [node for node in nodes if node not in side and (kind == "halves" or node != one)]
-                side = [node for node in side if kind == "halves" or node != one]
-                self.cut |= {(a, b) for a in side for b in rest} | {(b, a) for a in side for b in rest}
+        self.cut |= ways_cut(self.rng, list(self.replicas))
         self.note(lambda: f"cut: {sorted(self.cut)}")
 
     def _heal(self) -> None:
         self.cut.clear()
 
-    def _transfer(self) -> None:
-        leader = self.leader()
-        if leader is not None:
-            successor = self.rng.choice(list(self.replicas))
-            self.note(lambda: f"{leader.id} hands over to {successor}")
-            leader.give(lambda raft: raft.transfer(successor, leader.now))
-
     def _compact(self) -> None:
         replica = self.any_alive()
         if replica is not None:
-            replica.compact()
+            replica.compact(self.algorithm.compacted(replica.core))
 
     def _ask(self) -> None:
         """Let one client ask, or ask again."""
@@ -290,73 +304,84 @@ class Walk:
             self.note(lambda: f"client {client.id} asks {replica.id}: {client.asked}")
 
 
+# What befalls disks
+
+
+def _fill(walk: Walk[C]) -> None:
+    """Leave no room on a disk: the next write ends its server."""
+    replica = walk.any_alive()
+    if replica is not None:
+        walk.note(lambda: f"the disk of {replica.id} is full")
+        replica.disk.is_full = True
+
+
+def _flip(walk: Walk[C]) -> None:
+    """Flip a bit on a disk that the rest can spare; its server dies, and is lost."""
+    replica = walk.any_alive()
+    if replica is not None and flip_a_bit(walk.algorithm, replica, walk.replicas, walk.rng):
+        walk.note(lambda: f"a bit flips on the disk of {replica.id}")
+        replica.die()
+        replica.start()
+        assert replica.is_lost, "a server starts from a damaged disk"
+
+
 # What takes several steps
 
 
-def _coup(walk: Walk) -> None:
+def exchange(walk: Walk[Any], kinds: tuple[type, ...], without: Collection[NodeId] = ()) -> None:
+    """Let all messages of these kinds arrive, and what follows from them, once, twice or never.
+
+    without: who neither hears nor says anything meanwhile.
+    """
+    while True:
+        for replica in walk.alive():
+            while replica.waiting and replica.id not in without:
+                replica.carry_out()
+        found: list[Any] = [message for message in walk.network if isinstance(message, kinds)]
+        if not found:
+            return
+        walk.network[:] = [message for message in walk.network if not isinstance(message, kinds)]
+        for message in found:
+            for _ in range(walk.rng.choice(COPIES)):
+                if message.to not in without:
+                    walk.hand_over(message)
+
+
+def _coup(walk: Walk[C]) -> None:
     """Let an election go through while everything else that is under way stays so: else terms are long here."""
     replica = walk.any_alive()
     if replica is None:
         return
-    for other in walk.replicas.values():
-        other.now += 2 * walk.settings.election_timeout_s
+    walk.pass_time(2 * ELECTION_TIMEOUT_S)
     walk.note(lambda: f"{replica.id} stands")
     replica.wake()
-    while True:
-        for other in walk.alive():
-            while other.waiting:
-                other.carry_out()
-        votes = [message for message in walk.network if isinstance(message, RequestVote | Vote)]
-        if not votes:
-            return
-        walk.network[:] = [message for message in walk.network if not isinstance(message, RequestVote | Vote)]
-        for message in votes:
-            for _ in range(walk.rng.choice(COPIES)):
-                walk.hand_over(message)
-
-
-def _change_members(walk: Walk) -> None:
-    """Ask for members at random: of those there are, of one who is new, and never of who has left."""
-    leader = walk.leader()
-    if leader is None:
-        return
-    configuration = leader.core.log.configuration
-    if configuration.is_joint:
-        ready = leader.give(lambda raft: raft.change_members((1,), (), leader.now))
-        assert ready.refused is not None, "a change was begun while another is under way"
-        return
-    voters = [node for node in configuration.members if walk.rng.random() < 0.75] or list(configuration.voters[:1])
-    learners = [node for node in configuration.members if node not in voters and walk.rng.random() < 0.5]
-    fresh = max(walk.replicas) + 1
-    if fresh <= MOST_MEMBERS and walk.rng.random() < 0.7:
-        walk.join(fresh, Configuration())
-        learners.append(fresh)
-    walk.note(lambda: f"{leader.id} changes to voters {voters}, learners {learners}")
-    leader.give(lambda raft: raft.change_members(voters, learners, leader.now))
+    exchange(walk, walk.algorithm.election)
 
 
 # The end
 
 
-def _end_well(walk: Walk) -> None:
+def _end_well(walk: Walk[C]) -> None:
     """Heal: time is regular now, nothing is lost; all but a minority of the voters live.  It must go on."""
     walk.step += 1
     walk.cut.clear()
     walk.note(lambda: "healed")
     for replica in walk.replicas.values():
-        if replica.raft is None:
+        replica.disk.is_full = False
+        if replica.running is None:
             replica.start()
     _leave_a_minority_dead(walk)
     before, late = walk.clients.answered_count, 0.0
     client = Client(CLIENTS + 1)
     walk.clients.all.append(client)
-    while late < HEAL_TIMEOUTS * walk.settings.election_timeout_s:
+    walk.algorithm.heal(walk)
+    while late < HEAL_TIMEOUTS * ELECTION_TIMEOUT_S:
         _settle(walk)
-        if client.session:
+        if client.session and walk.algorithm.done(walk):
             assert walk.clients.answered_count > before
             return
         leader = walk.leader()
-        if leader is not None:
+        if leader is not None and not client.session:
             walk.clients.ask(client, leader, walk.step)
             _settle(walk)
         due = min(max(replica.core.next_deadline - replica.now, 0.0) for replica in walk.alive())
@@ -366,21 +391,20 @@ def _end_well(walk: Walk) -> None:
         for replica in walk.alive():
             if replica.now >= replica.core.next_deadline:
                 replica.wake()
-    roles = {replica.id: (replica.core.role, replica.core.term) for replica in walk.alive()}
-    raise Broken(f"liveness: no command is answered {HEAL_TIMEOUTS:g} election timeouts after all is healed: {roles}")
+    found = {replica.id: (replica.core.leader, replica.core.term) for replica in walk.alive()}
+    raise Broken(f"liveness: no command is answered {HEAL_TIMEOUTS:g} election timeouts after all is healed: {found}")
 
 
-def _leave_a_minority_dead(walk: Walk) -> None:
+def _leave_a_minority_dead(walk: Walk[C]) -> None:
     """Kill some, so that a quorum of every configuration that may be in force still lives."""
-    found = [replica.core.log.configuration for replica in walk.alive()]
-    halves = sorted({half for each in found for half in (each.voters, each.outgoing) if half})
+    can_spare = walk.algorithm.spare([replica.core for replica in walk.alive()])
     for node in sorted(walk.replicas):
-        dead = {node} | {other for other, replica in walk.replicas.items() if replica.raft is None}
-        if walk.rng.random() < 0.3 and all(len(set(half) - dead) >= majority(len(half)) for half in halves):
+        dead = {node} | {other for other, replica in walk.replicas.items() if replica.running is None}
+        if walk.rng.random() < 0.3 and can_spare(dead):
             walk.replicas[node].die()
 
 
-def _settle(walk: Walk) -> None:
+def _settle(walk: Walk[C]) -> None:
     """Carry out and deliver everything, in order, until all is quiet."""
     while walk.network or any(replica.waiting for replica in walk.alive()):
         for replica in walk.alive():
@@ -392,6 +416,8 @@ def _settle(walk: Walk) -> None:
             walk.hand_over(message)
 
 
-def walk(seed: int, steps: int = STEPS, *, transcript: bool = False) -> WalkResult:
+def walk(
+    algorithm: Algorithm[Any], seed: int, settings: Settings = DRAWN, *, steps: int = STEPS, transcript: bool = False
+) -> WalkResult:
     """Walk once.  The same seed walks the same way."""
-    return Walk(seed, steps, transcript=transcript).run()
+    return Walk(algorithm, seed, settings, steps=steps, transcript=transcript).run()

@@ -1,0 +1,1 @@
+"""Clusters that keep a replicated log, simulated: the cores of any protocol, over disks that tear, under invariants."""

@@ -1,0 +1,177 @@
+"""One replica in a simulation: a real core over a disk that forgets what was not synced.
+
+Who drives it decides when anything happens: when a message arrives, when a disk has written, who dies where.  Each
+replica carries out its `Ready`s in order, as a real one must, and can die between any two of their parts.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+from concerted.consensus.entries import Entry
+from concerted.consensus.quorum import NodeId
+from concerted.consensus.ready import NOTHING, ReadId, Ready
+from concerted.consensus.replicated_log import ReplicatedLog
+from concerted.consensus.sessions import Answer
+from concerted.errors import StoreDamaged
+from concerted.sim.cluster.disk import Disk
+from concerted.sim.cluster.machine import Machine
+
+__all__ = ["Beginning", "Part", "Replica", "Watch"]
+
+Part = str  # of a Ready, behind which its server dies: "write", "send" or "apply"
+
+C = TypeVar("C", bound=ReplicatedLog[Any, Any])
+AnyReady = Ready[Any, Any]
+
+
+class Watch(Protocol[C]):
+    """Who is shown everything that happens, and raises if it must not."""
+
+    def stepped(self, replica: Replica[C], ready: AnyReady) -> None:
+        """See what a server made of an input."""
+
+    def wrote(self, replica: Replica[C], write: Any) -> None:
+        """See what is on a server's disk from now on."""
+
+    def sends(self, replica: Replica[C], message: Any) -> None:
+        """See a message that leaves a server now."""
+
+    def applied(self, replica: Replica[C], entry: Entry, answer: Answer | None) -> None:
+        """See what a state machine made of an entry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What a core is made from.  stored: what its disk holds.  dice: give 0 <= x < 1.  now: its own clock."""
+
+    node: NodeId
+    settings: Any
+    stored: Any
+    dice: Callable[[], float]
+    now: float
+
+
+@dataclass(slots=True)
+class Replica(Generic[C]):
+    """One server's process: its core while it lives, its disk for ever, and the Readys that are not carried out yet.
+
+    begin: make a core.  now: its own clock.  send: takes what leaves.  on_answer, on_read: tell whoever has asked;
+    None: the read is lost.  running: the core; None in one that is dead.  is_lost: its disk is
+    damaged.
+    """
+
+    id: NodeId
+    begin: Callable[[Beginning], C]
+    settings: Any
+    disk: Disk
+    watch: Watch[C]
+    dice: Callable[[], float]
+    send: Callable[[Any], None]
+    sessions_limit: int = 1000
+    on_answer: Callable[[Replica[C], Answer], None] = lambda _replica, _answer: None
+    on_read: Callable[[Replica[C], ReadId, dict[str, Any] | None], None] = lambda _replica, _read, _registers: None
+    now: float = 0.0
+    running: C | None = None
+    machine: Machine = field(default_factory=lambda: Machine(1))
+    is_lost: bool = False
+    waiting: deque[AnyReady] = field(default_factory=deque)
+
+    @property
+    def core(self) -> C:
+        """The core of a server that lives."""
+        assert self.running is not None, f"server {self.id} is dead"
+        return self.running
+
+    def start(self) -> None:
+        """Begin a life with what the disk holds, unless that is damaged: then it is lost for ever."""
+        try:
+            stored = self.disk.read()
+        except StoreDamaged:
+            if not self.disk.is_damaged:
+                raise
+            self.is_lost = True
+            return
+        self.running = self.begin(Beginning(self.id, self.settings, stored, self.dice, self.now))
+        self.machine = Machine(self.sessions_limit)
+        if stored.snapshot.index:
+            self.machine.restore(stored.snapshot)
+
+    def die(self) -> None:
+        """Forget all but the disk."""
+        self.running = None
+        self.waiting.clear()
+
+    def give(self, act: Callable[..., AnyReady], *args: Any) -> AnyReady:
+        """Give the core an input, `act(core, *args)`; what follows from it waits until it is carried out."""
+        return self._take(act(self.core, *args))
+
+    def receive(self, message: Any) -> None:
+        """Take a message."""
+        self._take(self.core.receive(message, self.now))
+
+    def wake(self) -> None:
+        """Do what is due."""
+        self._take(self.core.wake(self.now))
+
+    def compact(self, upto: int) -> None:
+        """Put a snapshot of the machine in the place of the log, if there is anything to win.  upto: one is there."""
+        index = self.machine.index
+        if index > upto:
+            self.give(lambda core: core.compact(index, self.machine.dump(), self.now))
+
+    def die_writing(self, share: float) -> None:
+        """Die while the disk writes; so much of the oldest Ready's write is on it.  share: 0 <= share < 1."""
+        if self.waiting and self.waiting[0].write is not None:
+            self.disk.tear(self.waiting[0].write, share)
+        self.die()
+
+    def carry_out(self, die_behind: Part | None = None) -> None:
+        """Carry out the oldest Ready; or die behind a part of it.  A death while sending loses the later messages.
+
+        Where there is no room for a write, the server dies: what of it is on the disk nobody knows.
+        """
+        if self.waiting[0].write is not None and self.disk.is_full:
+            return self.die_writing(self.dice())
+        ready = self.waiting.popleft()
+        if ready.write is not None:
+            self.disk.write(ready.write)
+            self.watch.wrote(self, ready.write)
+        if die_behind == "write":
+            return self.die()
+        count = len(ready.messages)
+        for message in ready.messages[: count // 2 if die_behind == "send" else count]:
+            self.watch.sends(self, message)
+            self.send(message)
+        if die_behind == "send":
+            return self.die()
+        self._apply(ready)
+        if die_behind == "apply":
+            return self.die()
+        for read in ready.reads:
+            self.on_read(self, read, self.machine.registers)
+        for read in ready.lost_reads:
+            self.on_read(self, read, None)
+        if ready.write is not None:
+            number = ready.write.number
+            self._take(self.core.written(number, self.now))
+        return None
+
+    def _take(self, ready: AnyReady) -> AnyReady:
+        """Have what follows from an input looked at, and wait until it is carried out."""
+        self.watch.stepped(self, ready)
+        if ready is not NOTHING:
+            self.waiting.append(ready)
+        return ready
+
+    def _apply(self, ready: AnyReady) -> None:
+        if ready.restore is not None:
+            self.machine.restore(ready.restore)
+        for entry in ready.committed:
+            answer = self.machine.apply(entry)
+            self.watch.applied(self, entry, answer)
+            if answer is not None:
+                self.on_answer(self, answer)
