@@ -160,6 +160,21 @@ def test_protocols_are_simulated_for_as_long_as_is_asked(concerted: Callable[...
     assert "takes no --for" in concerted("simulate", "plan.yaml", "--for", "1s").err
 
 
+def test_a_scenario_is_played_compared_and_written_anew(concerted: Callable[..., Any], tmp_path: Path) -> None:
+    path = tmp_path / "mine.txt"
+    path.write_text("servers 1 2 3\nelect 1\nexpect leader 1\n")
+    differs = concerted("simulate", "mine.txt")
+    assert (differs.code, "+    1 is leader of term 1" in differs.out) == (1, True)
+
+    assert concerted("simulate", "mine.txt", "--rewrite").out == "mine.txt: written anew\n"
+    assert "    1 is leader of term 1" in path.read_text()
+    assert concerted("simulate", "mine.txt", "--json").json() == {"ok": True, "problems": [], "differences": []}
+
+    path.write_text("servers 1 2 3\nexpect leader 1\n")
+    wrong = concerted("simulate", "mine.txt", "--rewrite")
+    assert (wrong.code, "line 2: expect leader 1: the leader is None" in wrong.out) == (1, True)
+
+
 def test_a_plan_takes_no_settings_and_no_faults_of_servers(concerted: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "plan.yaml").write_text(PLAN)
     assert "takes no --settings" in concerted("simulate", "plan.yaml", "--settings", "servers=3").err

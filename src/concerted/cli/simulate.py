@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import click
 
@@ -23,6 +24,7 @@ from concerted.sim.faults import NOT_OF_CLUSTERS, NOT_OF_PLANS, Faults
 from concerted.sim.play import Failure, Report, parse_seeds, scenario_of
 from concerted.sim.play import simulate as play_seeds
 from concerted.sim.protocols.algorithms import ALGORITHMS
+from concerted.sim.scenarios.script import play_script
 from concerted.sim.worlds.play import ClusterReport, Game, merged, simulate_cluster
 from concerted.strategies import choose
 from concerted.testing import History, Operation, check_linearizable, models
@@ -31,10 +33,11 @@ from concerted.testing.history import NEVER
 __all__ = ["simulate"]
 
 ALL = "consensus"  # every protocol that there is
+SCENARIO = ".txt"
 
 
 @click.command(short_help="Run a plan, or consensus, in virtual time while everything breaks.")
-@click.argument("target", metavar="PLAN|consensus|raft")
+@click.argument("target", metavar="PLAN|consensus|raft|FILE.txt")
 @click.option("--seeds", default="100", show_default=True, metavar="N|A..B", help="The seeds 0 to N-1, or A to B.")
 @click.option(
     "--faults", default="", metavar="A=X,...", help="Such as drop=0.2,crash=3; swarm draws a mix for each seed."
@@ -43,6 +46,7 @@ ALL = "consensus"  # every protocol that there is
 @click.option("--settings", default="", metavar="A=X,...", help="Of consensus, such as servers=5,window=1.")
 @click.option("--strategy", metavar="NAME", help="In the place of the plan's.")
 @click.option("--transcript", is_flag=True, help="Show the end of what happened under each seed that failed.")
+@click.option("--rewrite", is_flag=True, help="Of a scenario: write its transcript anew.")
 @store_option
 @json_option
 def simulate(
@@ -58,9 +62,12 @@ def simulate(
     Of a plan, the coordinator and the strategy are the real ones; the agents are stand-ins with the profiles of the
     plan's, and no program is started and no store is touched.  Of `consensus`, or one of its protocols, the replicas
     are the real ones; without --faults each seed draws its own.  A seed under which something is wrong is told with
-    the one command that replays it.  Exit code 1 if there is any.
+    the one command that replays it.  Of a file of a directed scenario, its steps are played and its transcript is
+    compared.  Exit code 1 if anything is wrong.
     """
     report: Report | ClusterReport
+    if target.endswith(SCENARIO):
+        return _play_scenario(target, rewrite=bool(options["rewrite"]), as_json=bool(options["as_json"]))
     if target == ALL or target in ALGORITHMS:
         if strategy is not None:
             raise Invalid(f"{target} is no plan and takes no --strategy; leave it out")
@@ -104,6 +111,24 @@ def _endless(seeds: range, for_s: float) -> Iterator[int]:
         yield seed
         if time.monotonic() >= until:
             return
+
+
+def _play_scenario(path: str, *, rewrite: bool, as_json: bool) -> int:
+    """Play a directed scenario and compare its transcript with the stored one, or put it in the place of that."""
+    stored = read_text(path)
+    played = play_script(stored)
+    differences = played.differences(stored)
+    if rewrite and differences:
+        Path(path).write_text(played.text, "utf-8")
+    is_ok = not played.problems and (rewrite or not differences)
+    if as_json:
+        write_json({"ok": is_ok, "problems": played.problems, "differences": differences})
+    else:
+        for line in (*played.problems, *([] if rewrite else differences)):
+            click.echo(line)
+        told = "written anew" if rewrite and differences else "differs" if differences else "as it is stored"
+        click.echo(f"{path}: {told}" + (f", {len(played.problems)} wrong" if played.problems else ""))
+    return OK if is_ok else FAILED
 
 
 def _judge(told: Sequence[Asked]) -> list[str]:
