@@ -133,7 +133,7 @@ def test_a_simulated_plan_starts_nothing_and_wrong_faults_are_told(
     assert concerted("simulate", "plan.yaml", "--seeds", "many").code == 2
 
 
-@pytest.mark.parametrize("algorithm", ["raft"])
+@pytest.mark.parametrize("algorithm", ["raft", "paxos"])
 def test_an_algorithm_is_simulated_without_a_plan(concerted: Callable[..., Any], algorithm: str) -> None:
     found = concerted("simulate", algorithm, "--seeds", "3..3", "--json").json()
 

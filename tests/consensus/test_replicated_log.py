@@ -5,6 +5,9 @@ from typing import Any
 import pytest
 
 from concerted.consensus.entries import Snapshot
+from concerted.consensus.paxos.node import Paxos
+from concerted.consensus.paxos.settings import Settings as PaxosSettings
+from concerted.consensus.paxos.storage import Stored as PaxosStored
 from concerted.consensus.quorum import Configuration
 from concerted.consensus.raft.node import Raft
 from concerted.consensus.raft.settings import Settings
@@ -31,8 +34,11 @@ def committed_alone(core: ReplicatedLog[Any, Any], command: bytes) -> list[bytes
 
 @pytest.mark.parametrize(
     "core",
-    [Raft(1, Settings(), Stored(snapshot=FIRST), dice=lambda: 0.5, now=0.0)],
-    ids=["raft"],
+    [
+        Raft(1, Settings(), Stored(snapshot=FIRST), dice=lambda: 0.5, now=0.0),
+        Paxos(1, PaxosSettings(), PaxosStored(snapshot=FIRST), dice=lambda: 0.5, now=0.0),
+    ],
+    ids=["raft", "paxos"],
 )
 def test_whoever_drives_a_core_need_not_know_its_protocol(core) -> None:
     assert committed_alone(core, b"a")[-1] == b"a"

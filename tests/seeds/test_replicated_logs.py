@@ -1,4 +1,4 @@
-"""Raft over many seeds: clusters in virtual time under swarms of faults, and random walks over the cores."""
+"""Raft and Paxos over many seeds: clusters in virtual time under swarms of faults, and random walks over the cores."""
 
 import pytest
 
@@ -11,7 +11,7 @@ BLOCK = 25  # seeds in one test
 
 
 @pytest.mark.parametrize("first", range(0, 200, BLOCK))
-@pytest.mark.parametrize("name", ["raft"])
+@pytest.mark.parametrize("name", ["raft", "paxos"])
 def test_worlds_hold_under_swarms_of_faults(name: str, first: int, judge) -> None:
     for seed in range(first, first + BLOCK):
         played = play_world(ALGORITHMS[name], seed, Faults(swarm=True))
@@ -20,7 +20,7 @@ def test_worlds_hold_under_swarms_of_faults(name: str, first: int, judge) -> Non
 
 
 @pytest.mark.parametrize("first", range(0, 2000, 10 * BLOCK))
-@pytest.mark.parametrize("name", ["raft"])
+@pytest.mark.parametrize("name", ["raft", "paxos"])
 def test_walks_hold(name: str, first: int, judge) -> None:
     for seed in range(first, first + 10 * BLOCK):
         walked = walk(ALGORITHMS[name], seed)

@@ -37,7 +37,7 @@ SCENARIO = ".txt"
 
 
 @click.command(short_help="Run a plan, or consensus, in virtual time while everything breaks.")
-@click.argument("target", metavar="PLAN|consensus|raft|FILE.txt")
+@click.argument("target", metavar="PLAN|consensus|raft|paxos|FILE.txt")
 @click.option("--seeds", default="100", show_default=True, metavar="N|A..B", help="The seeds 0 to N-1, or A to B.")
 @click.option(
     "--faults", default="", metavar="A=X,...", help="Such as drop=0.2,crash=3; swarm draws a mix for each seed."

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from concerted.sim.cluster.algorithm import Algorithm
+from concerted.sim.protocols.paxos import PAXOS
 from concerted.sim.protocols.raft import RAFT
 
 __all__ = ["ALGORITHMS"]
 
-ALGORITHMS: dict[str, Algorithm[Any]] = {algorithm.name: algorithm for algorithm in (RAFT,)}
+ALGORITHMS: dict[str, Algorithm[Any]] = {algorithm.name: algorithm for algorithm in (RAFT, PAXOS)}

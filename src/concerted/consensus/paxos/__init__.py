@@ -1,0 +1,1 @@
+"""Paxos: one value for a key, and a log of them."""
