@@ -146,11 +146,22 @@ def test_an_algorithm_is_simulated_without_a_plan(concerted: Callable[..., Any],
     assert "takes no --strategy" in concerted("simulate", "raft", "--strategy", "auction").err
 
 
+def test_pbft_is_simulated_with_liars(concerted: Callable[..., Any]) -> None:
+    found = concerted("simulate", "pbft", "--seeds", "3..3", "--json").json()
+
+    assert (found["algorithm"], found["seeds"], found["failures"]) == ("pbft", 1, [])
+    assert found["answered"] > 0
+    assert "takes no --settings" in concerted("simulate", "pbft", "--settings", "window=1").err
+    assert "takes no --strategy" in concerted("simulate", "pbft", "--strategy", "auction").err
+
+
 def test_all_protocols_are_simulated_at_once(concerted: Callable[..., Any]) -> None:
     found = concerted("simulate", "consensus", "--seeds", "3..3", "--settings", "servers=3,seconds=20", "--json").json()
 
     assert (found["seeds"], found["failures"]) == (len(ALGORITHMS), [])
     assert found["algorithm"] == ", ".join(ALGORITHMS)
+    found = concerted("simulate", "consensus", "--seeds", "3..3", "--json").json()
+    assert found["algorithm"] == ", ".join([*ALGORITHMS, "pbft"])
 
 
 def test_protocols_are_simulated_for_as_long_as_is_asked(concerted: Callable[..., Any]) -> None:

@@ -21,6 +21,8 @@ from concerted.errors import Invalid
 from concerted.sim.cluster.clients import Asked
 from concerted.sim.cluster.settings import Settings
 from concerted.sim.faults import NOT_OF_CLUSTERS, NOT_OF_PLANS, Faults
+from concerted.sim.pbft.cluster import Asked as AskedOfPbft
+from concerted.sim.pbft.play import PBFT, simulate_pbft
 from concerted.sim.play import Failure, Report, parse_seeds, scenario_of
 from concerted.sim.play import simulate as play_seeds
 from concerted.sim.protocols.algorithms import ALGORITHMS
@@ -37,7 +39,7 @@ SCENARIO = ".txt"
 
 
 @click.command(short_help="Run a plan, or consensus, in virtual time while everything breaks.")
-@click.argument("target", metavar="PLAN|consensus|raft|paxos|FILE.txt")
+@click.argument("target", metavar="PLAN|consensus|raft|paxos|pbft|FILE.txt")
 @click.option("--seeds", default="100", show_default=True, metavar="N|A..B", help="The seeds 0 to N-1, or A to B.")
 @click.option(
     "--faults", default="", metavar="A=X,...", help="Such as drop=0.2,crash=3; swarm draws a mix for each seed."
@@ -68,7 +70,7 @@ def simulate(
     report: Report | ClusterReport
     if target.endswith(SCENARIO):
         return _play_scenario(target, rewrite=bool(options["rewrite"]), as_json=bool(options["as_json"]))
-    if target == ALL or target in ALGORITHMS:
+    if target in {ALL, PBFT} or target in ALGORITHMS:
         if strategy is not None:
             raise Invalid(f"{target} is no plan and takes no --strategy; leave it out")
         for_s = options["for_s"]
@@ -92,16 +94,22 @@ def simulate(
 
 def _play_clusters(target: str, seeds: str, faults: str, settings: str, for_s: float | None) -> ClusterReport:
     given = Faults.parse(faults or "swarm").without(NOT_OF_CLUSTERS, "replicas")
+    if target == PBFT and settings:
+        raise Invalid("a simulation of pbft draws its settings and takes no --settings; leave it out")
     chosen = [algorithm for name, algorithm in ALGORITHMS.items() if target in {ALL, name}]
     for algorithm in chosen:
         given.without(algorithm.without, algorithm.name)
     games = [Game(algorithm, given, Settings.parse(settings), _judge) for algorithm in chosen]
+    with_liars = target == PBFT or (target == ALL and not settings)
     asked = parse_seeds(seeds)
 
     def turn() -> Iterable[int]:
-        return asked if for_s is None else _endless(asked, for_s / len(games))
+        return asked if for_s is None else _endless(asked, for_s / (len(games) + with_liars))
 
-    return merged([simulate_cluster(game, turn(), watch=_show_seed) for game in games])
+    reports = [simulate_cluster(game, turn(), watch=_show_seed) for game in games]
+    if with_liars:
+        reports.append(simulate_pbft(turn(), given, judge=_judge, watch=_show_seed))
+    return merged(reports)
 
 
 def _endless(seeds: range, for_s: float) -> Iterator[int]:
@@ -131,7 +139,7 @@ def _play_scenario(path: str, *, rewrite: bool, as_json: bool) -> int:
     return OK if is_ok else FAILED
 
 
-def _judge(told: Sequence[Asked]) -> list[str]:
+def _judge(told: Sequence[Asked | AskedOfPbft]) -> list[str]:
     """Look for one order that explains what clients were told (`concerted.testing.check_linearizable`)."""
     operations = [
         Operation(

@@ -1,6 +1,16 @@
 import pytest
 
-from concerted.consensus.decisions.signatures import ballot_bytes, is_key, is_signed, new_key, public_key, sha256, sign
+from concerted.consensus.decisions.signatures import (
+    ballot_bytes,
+    is_key,
+    is_signed,
+    new_key,
+    public_key,
+    sha256,
+    sign,
+    signing,
+    verifying,
+)
 from concerted.errors import Invalid
 from concerted.values import AgentId
 
@@ -35,6 +45,17 @@ def test_signatures_are_those_of_the_standard() -> None:
 def test_what_is_not_signed_by_this_key_is_not_signed(public: str, data: bytes, signature: str) -> None:
     pytest.importorskip("cryptography")
     assert not is_signed(public, data, signature)
+
+
+def test_who_signs_and_verifies_much_opens_a_key_once() -> None:
+    pytest.importorskip("cryptography")
+    assert signing(PRIVATE)(b"\x72").hex() == SIGNATURE
+    is_its = verifying(PUBLIC)
+    assert is_its(b"\x72", bytes.fromhex(SIGNATURE))
+    assert not is_its(b"\x73", bytes.fromhex(SIGNATURE))
+    assert not is_its(b"\x72", b"short")
+    with pytest.raises(Invalid, match="a public key is 64 hexadecimal digits"):
+        verifying(PUBLIC[:-1])
 
 
 def test_a_key_is_made_from_32_bytes() -> None:

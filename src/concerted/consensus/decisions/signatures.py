@@ -7,6 +7,7 @@ digest of the whole opening, so that it counts for no other decision, electorate
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -14,7 +15,10 @@ import msgspec
 from concerted.errors import Invalid
 from concerted.values import AgentId, encode
 
-__all__ = ["KEY_DIGITS", "ballot_bytes", "is_key", "is_signed", "new_key", "public_key", "sha256", "sign"]
+__all__ = [
+    "KEY_DIGITS", "ballot_bytes", "is_key", "is_signed", "new_key", "public_key", "sha256", "sign", "signing",
+    "verifying",
+]  # fmt: skip
 
 KEY_DIGITS, SIGNATURE_DIGITS = 64, 128
 
@@ -55,7 +59,38 @@ def sign(private: str, data: bytes) -> str:
     Raises:
         Invalid: it is no key, or the extra is missing.
     """
-    return str(_private(private).sign(data).hex())
+    return signing(private)(data).hex()
+
+
+def signing(private: str) -> Callable[[bytes], bytes]:
+    """Return what signs bytes with a private key, in 64 bytes; for whoever signs much.
+
+    Raises:
+        Invalid: it is no key, or the extra is missing.
+    """
+    key = _private(private)
+    return lambda data: bytes(key.sign(data))
+
+
+def verifying(public: str) -> Callable[[bytes, bytes], bool]:
+    """Return what says whether the second bytes are the key's signature of the first; for whoever verifies much.
+
+    Raises:
+        Invalid: it is no key, or the extra is missing.
+    """
+    if not is_key(public):
+        raise Invalid(f"a public key is {KEY_DIGITS} hexadecimal digits")
+    holder = _ed25519().Ed25519PublicKey.from_public_bytes(bytes.fromhex(public))
+    from cryptography.exceptions import InvalidSignature
+
+    def is_its(data: bytes, signature: bytes) -> bool:
+        try:
+            holder.verify(signature, data)
+        except InvalidSignature:
+            return False
+        return True
+
+    return is_its
 
 
 def is_key(text: str) -> bool:
@@ -71,14 +106,7 @@ def is_signed(public: str, data: bytes, signature: str) -> bool:
     """
     if not (is_key(public) and _is_hexadecimal(signature, SIGNATURE_DIGITS)):
         return False
-    holder = _ed25519().Ed25519PublicKey.from_public_bytes(bytes.fromhex(public))
-    from cryptography.exceptions import InvalidSignature
-
-    try:
-        holder.verify(bytes.fromhex(signature), data)
-    except InvalidSignature:
-        return False
-    return True
+    return verifying(public)(data, bytes.fromhex(signature))
 
 
 def _private(key: str) -> Any:

@@ -1,0 +1,138 @@
+"""Garbage collection (4.3): checkpoints that 2f + 1 have signed, watermarks, and the state of others for who is behind.
+
+    executed, n mod K = 0 --its snapshot comes--> CHECKPOINT(n, d) --2f + 1 match--> stable: all up to n is forgotten
+    2f + 1 match and it is not executed here --> target --FETCH, a state with that digest--> restored, stable
+
+Source: Castro & Liskov 1999, section 4.3; Castro's thesis 2001, section 5.3 (state transfer; here the state is one
+message, asked of one replica after the other).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from concerted.consensus.pbft.agreement import execute, propose
+from concerted.consensus.pbft.certificates import is_stable
+from concerted.consensus.pbft.done import Done
+from concerted.consensus.pbft.evidence import accuse
+from concerted.consensus.pbft.messages import Checkpoint, Fetch, Message, Stable, State, Transfer
+from concerted.consensus.pbft.replica import Replica, say_to_all
+from concerted.consensus.pbft.storage import Held
+
+__all__ = ["adopt", "ask_for_state", "take_checkpoint", "take_fetch", "take_snapshot", "take_stable", "take_transfer"]
+
+KEPT = 4  # checkpoints of each replica: the newest
+
+
+def take_snapshot(replica: Replica, data: bytes) -> None:
+    """Take the state machine's state after all that was handed out, and tell all its digest (4.3)."""
+    state = State(replica.executed, replica.index, replica.done.dump(), data)
+    replica.compacting = False
+    replica.snapshots[state.seq] = state
+    checkpoint = replica.seal.sign(Checkpoint(state.seq, state.digest(), replica.id))
+    replica.checkpoints.setdefault(replica.id, {})[state.seq] = checkpoint
+    say_to_all(replica, checkpoint)
+    if replica.target and replica.target[0].seq == state.seq:
+        adopt(replica, replica.target)
+    _try(replica, state.seq)
+    execute(replica)
+
+
+def take_checkpoint(replica: Replica, message: Checkpoint) -> None:
+    """Log what a replica says of its state; of each the newest few."""
+    if message.seq <= replica.stable or message.seq % replica.settings.checkpoint_interval:
+        return
+    known = replica.checkpoints.setdefault(message.source, {}) if message.source in replica.group.ids else {}
+    first = known.get(message.seq)
+    if (first is not None and first.digest == message.digest) or not replica.seal.is_valid(message):
+        return
+    if first is not None:
+        accuse(replica, first, message)
+        return
+    known[message.seq] = message
+    if len(known) > KEPT:
+        del known[min(known)]
+    _try(replica, message.seq)
+
+
+def take_stable(replica: Replica, message: Stable) -> None:
+    """Take the proof of a checkpoint from whoever has it."""
+    if is_stable(message.proof, replica.group, replica.seal):
+        adopt(replica, message.proof)
+
+
+def _try(replica: Replica, seq: int) -> None:
+    """A checkpoint is stable when 2f + 1 different replicas have signed the same digest for it (4.3)."""
+    said = [replica.checkpoints[node][seq] for node in sorted(replica.checkpoints) if seq in replica.checkpoints[node]]
+    for digest in sorted({each.digest for each in said}):
+        matching = [each for each in said if each.digest == digest]
+        if len(matching) >= replica.group.quorum:
+            adopt(replica, matching[: replica.group.quorum])
+
+
+def adopt(replica: Replica, proof: Sequence[Checkpoint]) -> None:
+    """Make a proved checkpoint stable; one that is not executed here becomes the target."""
+    seq, digest = proof[0].seq, proof[0].digest
+    if seq <= replica.stable:
+        return
+    if seq in replica.snapshots:
+        state = replica.snapshots[seq]
+        assert state.digest() == digest, f"the state of replica {replica.id} after {seq} is not that of all others"
+        _stabilise(replica, Held(state, tuple(proof)))
+    elif not replica.target or replica.target[0].seq < seq:
+        replica.target = tuple(proof)
+
+
+def _stabilise(replica: Replica, held: Held) -> None:
+    """Discard all at or below a stable checkpoint, and move the watermarks (4.3)."""
+    replica.held = replica.out.snapshot = held
+    replica.slots = {seq: slot for seq, slot in replica.slots.items() if seq > held.seq}
+    replica.snapshots = {seq: state for seq, state in replica.snapshots.items() if seq > held.seq}
+    for known in replica.checkpoints.values():
+        for seq in [seq for seq in known if seq <= held.seq]:
+            del known[seq]
+    if replica.target and replica.target[0].seq <= held.seq:
+        replica.target, replica.asked = (), 0
+    replica.next_seq = max(replica.next_seq, held.seq + 1)
+    propose(replica)
+
+
+# State transfer
+
+
+def ask_for_state(replica: Replica) -> None:
+    """Ask one replica for the state at the target; the next time another one, since any may lie or be silent."""
+    if replica.target:
+        node = replica.others[replica.asked % len(replica.others)]
+        replica.asked += 1
+        replica.out.messages.append(
+            Message(node, replica.id, replica.seal.sign(Fetch(replica.target[0].seq, replica.id)))
+        )
+
+
+def take_fetch(replica: Replica, message: Fetch) -> None:
+    """Send the state that is asked for, or the newer one that is stable here, with its proof."""
+    state = replica.held.state if message.seq <= replica.stable else replica.snapshots.get(message.seq)
+    if message.source == replica.id or state is None or not replica.seal.is_valid(message) or message.seq < 1:
+        return
+    if state.seq != message.seq:
+        replica.out.messages.append(Message(message.source, replica.id, Stable(replica.held.proof)))
+    replica.out.messages.append(Message(message.source, replica.id, Transfer(state)))
+
+
+def take_transfer(replica: Replica, message: Transfer) -> None:
+    """Become what others are, if the state is the one that 2f + 1 have signed the digest of."""
+    state = message.state
+    if not replica.target or state.seq <= replica.executed:
+        return
+    if (state.seq, state.digest()) != (replica.target[0].seq, replica.target[0].digest):
+        return
+    replica.done = Done.load(replica.settings.numbers_count, state.done)
+    replica.executed, replica.index = state.seq, state.index
+    replica.compacting = False
+    replica.out.restore = state
+    _stabilise(replica, Held(state, replica.target))
+    for key in [key for key in replica.waiting if replica.done.has(*key)]:
+        del replica.waiting[key]
+        replica.queue.pop(key, None)
+    execute(replica)

@@ -1,0 +1,133 @@
+"""What one PBFT replica keeps on its disk, and its bytes: what it has signed and must not contradict.
+
+The paper's replicas do not forget; these restart.  So what lies behind each statement is durable before it leaves: the
+pre-prepares that were accepted with their batches, what is prepared, the view-change and new-view messages, and the
+last stable checkpoint with its proof.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from concerted.consensus.entries import Snapshot
+from concerted.consensus.pbft.messages import Checkpoint, NewView, Prepared, Proposal, State, ViewChange
+from concerted.consensus.quorum import Configuration
+from concerted.consensus.storage import Storage
+
+__all__ = ["STORAGE", "Contents", "Held", "Stored", "Write"]
+
+
+class Held(msgspec.Struct, frozen=True, array_like=True):
+    """A stable checkpoint: the state and its proof.  At 0, before everything, there is none and none is needed."""
+
+    state: State = State()
+    proof: tuple[Checkpoint, ...] = ()
+
+    @property
+    def seq(self) -> int:
+        """Its sequence number, the low watermark."""
+        return self.state.seq
+
+
+EMPTY = Held()
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a replica reads back from its disk when it starts.
+
+    view_change: what it left its view with, if it is in no view now.  new_view: what its view began with, if that is
+    not the first.  accepted: pre-prepares with their batches, the older first.  prepared: the newest of each number.
+    """
+
+    view_change: ViewChange | None = None
+    new_view: NewView | None = None
+    held: Held = EMPTY
+    accepted: tuple[Proposal, ...] = ()
+    prepared: tuple[Prepared, ...] = ()
+
+    @property
+    def view(self) -> int:
+        """The view that it is in, or wants to be in."""
+        if self.view_change is not None:
+            return self.view_change.view
+        return 0 if self.new_view is None else self.new_view.view
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What its state machine begins with."""
+        state = self.held.state
+        return Snapshot(state.index, state.seq, Configuration(), state.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """What goes to the disk, at once.
+
+    view_change, new_view: how it leaves a view, or enters one.  accepted, prepared: what has come about since the last
+    write.  snapshot: replaces all that lies at or below it.
+    """
+
+    number: int
+    view_change: ViewChange | None = None
+    new_view: NewView | None = None
+    snapshot: Held | None = None
+    accepted: tuple[Proposal, ...] = ()
+    prepared: tuple[Prepared, ...] = ()
+
+
+class Contents:
+    """What a sequence of writes comes to."""
+
+    def __init__(self, stored: Stored) -> None:
+        self.view_change, self.new_view, self.held = stored.view_change, stored.new_view, stored.held
+        self.accepted = {(each.pre_prepare.view, each.pre_prepare.seq): each for each in stored.accepted}
+        self.prepared = {each.pre_prepare.seq: each for each in stored.prepared}
+
+    def take(self, write: Write) -> None:
+        """Take the next write."""
+        self.view_change = write.view_change or self.view_change
+        self.new_view = write.new_view or self.new_view
+        if self.view_change is not None and self.new_view is not None and self.new_view.view >= self.view_change.view:
+            self.view_change = None  # it has entered the view that it left for
+        for proposal in write.accepted:
+            self.accepted[proposal.pre_prepare.view, proposal.pre_prepare.seq] = proposal
+        for prepared in write.prepared:
+            self.prepared[prepared.pre_prepare.seq] = prepared
+        if write.snapshot is not None:
+            self.held = write.snapshot
+            low = write.snapshot.seq
+            self.accepted = {place: each for place, each in self.accepted.items() if place[1] > low}
+            self.prepared = {seq: each for seq, each in self.prepared.items() if seq > low}
+
+    def stored(self) -> Stored:
+        """Return what a replica finds when it starts."""
+        return Stored(
+            self.view_change,
+            self.new_view,
+            self.held,
+            tuple(self.accepted.values()),
+            tuple(self.prepared[seq] for seq in sorted(self.prepared)),
+        )
+
+
+def _encode(write: Write) -> bytes:
+    return _encoder.encode((write.view_change, write.new_view, write.snapshot, write.accepted, write.prepared))
+
+
+def _decode(payload: bytes) -> Write:
+    return Write(0, *_writes.decode(payload))
+
+
+def _whole(stored: Stored) -> Write:
+    return Write(0, stored.view_change, stored.new_view, stored.held, stored.accepted, stored.prepared)
+
+
+_encoder = msgspec.msgpack.Encoder()
+_writes = msgspec.msgpack.Decoder(
+    tuple[ViewChange | None, NewView | None, Held | None, tuple[Proposal, ...], tuple[Prepared, ...]]
+)
+
+STORAGE: Storage[Stored, Write] = Storage("concerted pbft log", 1, Stored(), Contents, _encode, _decode, _whole)

@@ -1,0 +1,1 @@
+"""What if replicas of PBFT lie, and everything else breaks as well?"""

@@ -1,0 +1,326 @@
+"""Untimed random walks over a group of PBFT replicas of which some lie: at each step anything may happen next.
+
+A message may arrive now or after a hundred views, a timer may run off at any moment, a replica may die between any two
+parts of what it does, and liars lie.  Each seed draws the size of the group, how it is set, how many lie and how, and
+for one while after the other how likely each kind of step is.
+
+In the end the network is healed, all honest replicas live and time is regular, though liars go on to lie: then a new
+client must be answered within a stated number of timeouts.
+
+Source of drawn likelihoods: Groce et al., Swarm Testing, ISSTA 2012.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from concerted.consensus.pbft.messages import Message
+from concerted.consensus.pbft.settings import Settings
+from concerted.consensus.quorum import NodeId
+from concerted.sim.cluster.checks import Broken
+from concerted.sim.cluster.partitions import Way, ways_cut
+from concerted.sim.pbft.cluster import Asked, PbftCluster
+from concerted.sim.pbft.liars import KINDS, Liar
+from concerted.sim.pbft.replica import PbftReplica
+
+__all__ = ["HEAL_TIMEOUTS", "PbftWalk", "PbftWalkResult", "draw_liars", "pbft_walk"]
+
+STEPS = 800
+TIMEOUT_S = 10.0
+HEAL_TIMEOUTS = 30.0  # request timeouts within which a healed group must answer
+NETWORK_LIMIT = 600  # messages under way; beyond that the oldest are lost
+KEPT = 60  # doubles that may still come
+ROUNDS = 60  # of messages, before time goes by in a healed group
+
+
+@dataclass(frozen=True, slots=True)
+class PbftWalkResult:
+    """What came of one walk.  problems: empty if all is well."""
+
+    seed: int
+    steps: int
+    problems: tuple[str, ...]
+    history: tuple[Asked, ...]
+    chosen_count: int
+    views_count: int
+    answered_count: int
+    accused_count: int
+    healed_after_s: float
+    transcript: tuple[str, ...] = field(default=(), repr=False)
+
+
+def draw_liars(rng: random.Random, size: int) -> dict[NodeId, tuple[str, ...]]:
+    """Draw who lies, at most f, and how."""
+    count = rng.choice((0, *[(size - 1) // 3] * 3))
+    found: dict[NodeId, tuple[str, ...]] = {}
+    for node in sorted(rng.sample(range(1, size + 1), count)):
+        found[node] = tuple(kind for kind in KINDS if rng.random() < 0.35)
+    return found
+
+
+def draw_settings(rng: random.Random) -> Settings:
+    """Draw how replicas are set: with short logs, so that checkpoints and watermarks come often."""
+    interval = rng.choice((2, 3, 10))
+    return Settings(
+        request_timeout_s=TIMEOUT_S,
+        longest_timeout_s=4 * TIMEOUT_S,
+        retry_interval_s=rng.choice((1.0, 3.0)),
+        batch_count=rng.choice((1, 1, 3, 100)),
+        pipeline_count=rng.choice((1, 2, 8)),
+        checkpoint_interval=interval,
+        window=interval * 2,
+        waiting_count=rng.choice((5, 1000)),
+    )
+
+
+class PbftWalk:
+    """One group and what happens to it."""
+
+    def __init__(self, seed: int, steps: int = STEPS, *, transcript: bool = False) -> None:
+        self.wants_transcript = transcript
+        self.seed = seed
+        self.rng = rng = random.Random(f"{seed}/pbft walk")
+        self.steps = steps
+        self.step = 0
+        self.network: list[Message] = []
+        self.kept: list[Message] = []
+        self.cut: set[Way] = set()
+        self.transcript: list[str] = []
+        size = rng.choice((4, 4, 4, 4, 7))
+        kinds = draw_liars(rng, size)
+        self.cluster = PbftCluster(
+            size, frozenset(kinds), draw_settings(rng), rng, self.network.append, clock=lambda: float(self.step)
+        )
+        self.liars = {
+            node: Liar(self.cluster, node, rng, kinds[node], self.network.append) for node in sorted(kinds)
+        }  # fmt: skip
+        self.replicas = self.cluster.replicas
+        self.healed_after_s = 0.0
+        self.note(lambda: f"{size} replicas, {self.cluster.settings}; liars: {kinds}")
+        self._draw_era()
+
+    def _draw_era(self) -> None:
+        """Draw how likely each kind of step is for a while: quiet times, and times in which much goes wrong."""
+        rng = self.rng
+        self.era = self.step + rng.choice((50, 150, 400))
+        self.in_order = rng.choice((0.3, 0.8, 0.95))
+        likely: list[tuple[Callable[[], None], float]] = [
+            (self._deliver, 60.0),
+            (self._carry_out, 40.0),
+            (self._time_out, rng.choice((0.3, 1.0, 4.0))),
+            (self._coup, rng.choice((0.0, 0.3, 1.0))),
+            (self._rush, rng.choice((0.0, 0.5, 2.0))),
+            (self._ask, rng.choice((1.0, 4.0, 8.0))),
+            (self._pass_time, rng.choice((0.0, 1.0, 4.0))),
+            (self._lose, rng.choice((0.0, 0.5, 8.0))),
+            (self._keep, rng.choice((0.5, 4.0))),
+            (self._replay, rng.choice((0.0, 0.5, 3.0))),
+            (self._crash, rng.choice((0.0, 0.3, 1.5))),
+            (self._restart, 2.0),
+            (self._cut_off, rng.choice((0.0, 0.0, 1.0))),
+            (self.cut.clear, rng.choice((0.2, 1.0))),
+            (self._lie, rng.choice((1.0, 4.0))),
+        ]
+        self._acts = [act for act, _ in likely]
+        self._weights = [weight for _, weight in likely]
+
+    # The walk
+
+    def run(self) -> PbftWalkResult:
+        """Walk, heal, and say what was wrong."""
+        problems: list[str] = []
+        try:
+            while self.step < self.steps:
+                self.step += 1
+                if self.step >= self.era:
+                    self._draw_era()
+                self.rng.choices(self._acts, self._weights)[0]()
+                if len(self.network) > NETWORK_LIMIT:
+                    del self.network[:-NETWORK_LIMIT]
+            _end_well(self)
+        except (Broken, AssertionError) as error:
+            problems.append(f"step {self.step}: {error}")
+            self.note(lambda: "BROKEN")
+        checks = self.cluster.checks
+        return PbftWalkResult(
+            self.seed, checks.steps, tuple(problems), tuple(self.cluster.history), len(checks.chosen), checks.views,
+            self.cluster.answered_count, len(checks.accused), self.healed_after_s, tuple(self.transcript),
+        )  # fmt: skip
+
+    def note(self, what: Callable[[], str]) -> None:
+        """Add a line to the transcript, if anybody wants one."""
+        if self.wants_transcript:
+            self.transcript.append(f"{self.step:6}  {what()}")
+
+    def any_alive(self) -> PbftReplica | None:
+        """Choose an honest replica that lives."""
+        alive = self.cluster.alive()
+        return self.rng.choice(alive) if alive else None
+
+    # What may happen
+
+    def _deliver(self) -> None:
+        if not self.network:
+            return self._carry_out()
+        place = 0 if self.rng.random() < self.in_order else self.rng.randrange(len(self.network))
+        return self.hand_over(self.network.pop(place))
+
+    def hand_over(self, message: Message) -> None:
+        """Let a message arrive, if nothing stands between."""
+        if (message.source, message.to) in self.cut:
+            return
+        self.note(lambda: f"{message}")
+        if message.to in self.liars:
+            self.liars[message.to].receive(message)
+            return
+        replica = self.replicas[message.to]
+        if replica.running is not None:
+            replica.receive(message)
+
+    def _carry_out(self) -> None:
+        busy = [replica for replica in self.cluster.alive() if replica.waiting]
+        if not busy:
+            return self.rng.choice((self._ask, self._time_out, self._lie))()
+        replica = self.rng.choice(busy)
+        self.note(lambda: f"{replica.id} carries out {replica.waiting[0]}")
+        return replica.carry_out()
+
+    def _time_out(self) -> None:
+        """Let a replica be woken; mostly that time has gone by for the others as well, who are woken later or never."""
+        replica = self.any_alive()
+        if replica is None or replica.core.next_deadline == float("inf"):
+            return
+        due = max(replica.core.next_deadline - replica.now, 0.0)
+        for other in self.replicas.values() if self.rng.random() < 0.8 else (replica,):
+            other.now += due
+        self.note(lambda: f"{replica.id} is woken at {replica.now:g}")
+        replica.wake()
+
+    def _coup(self) -> None:
+        """Let many lose patience at once: else views are long here."""
+        for replica in self.cluster.alive():
+            if self.rng.random() < 0.8:
+                replica.now += 5 * TIMEOUT_S
+                self.note(lambda replica=replica: f"{replica.id} loses patience")  # type: ignore[misc]
+                replica.wake()
+
+    def _rush(self) -> None:
+        """Let much go through in order: else little is ever decided."""
+        for _ in range(self.rng.choice((2, 5, 9))):
+            _round(self)
+
+    def _pass_time(self) -> None:
+        late = self.rng.uniform(0.0, TIMEOUT_S)
+        for replica in self.replicas.values():
+            replica.now += late
+
+    def _lose(self) -> None:
+        if self.network:
+            self.network.pop(self.rng.randrange(len(self.network)))
+
+    def _keep(self) -> None:
+        """Let a message be doubled, and its double come much later."""
+        if self.network:
+            self.kept.append(self.rng.choice(self.network))
+
+    def _replay(self) -> None:
+        if self.kept:
+            message = self.rng.choice(self.kept[-KEPT:])
+            self.note(lambda: "once more:")
+            self.hand_over(message)
+
+    def _crash(self) -> None:
+        replica = self.any_alive()
+        if replica is not None:
+            behind = self.rng.choice(("write", "send", "apply")) if replica.waiting else None
+            self.note(lambda: f"{replica.id} dies" + (f" behind {behind} of {replica.waiting[0]}" if behind else ""))
+            if behind is None:
+                replica.die()
+            else:
+                replica.carry_out(behind)
+
+    def _restart(self) -> None:
+        dead = [replica for replica in self.replicas.values() if replica.running is None]
+        if dead:
+            replica = self.rng.choice(dead)
+            self.note(lambda: f"{replica.id} starts again")
+            replica.start()
+
+    def _cut_off(self) -> None:
+        self.cut |= ways_cut(self.rng, list(self.cluster.group.ids))
+        self.note(lambda: f"cut: {sorted(self.cut)}")
+
+    def _lie(self) -> None:
+        if self.liars:
+            liar = self.liars[self.rng.choice(list(self.liars))]
+            liar.go_on(max(replica.now for replica in self.replicas.values()))
+            if self.rng.random() < 0.3:
+                liar.scheme()
+
+    def _ask(self) -> None:
+        """Let one client ask one replica, or all."""
+        client = self.rng.choice(self.cluster.clients)
+        request = self.cluster.want(client)
+        everybody = self.rng.random() < 0.3
+        self.note(lambda: f"{client.name} asks {'all' if everybody else 'one'}: {client.asked}")
+        for replica in self.cluster.alive() if everybody else [self.any_alive()]:
+            if replica is not None:
+                replica.ask(request)
+
+
+def _round(walk: PbftWalk) -> None:
+    """Carry out and deliver everything that is there, in order."""
+    for replica in walk.cluster.alive():
+        while replica.waiting:
+            replica.carry_out()
+    now = max(replica.now for replica in walk.replicas.values())
+    for liar in walk.liars.values():
+        liar.go_on(now)
+    messages = walk.network[:]
+    walk.network.clear()
+    for message in messages:
+        walk.hand_over(message)
+
+
+def _end_well(walk: PbftWalk) -> None:
+    """Heal: time is regular now, nothing is lost, all honest replicas live.  It must go on, whatever liars do."""
+    walk.step += 1
+    walk.cut.clear()
+    walk.note(lambda: "healed")
+    now = max(replica.now for replica in walk.replicas.values())
+    for replica in walk.replicas.values():
+        replica.now = now
+        if replica.running is None:
+            replica.start()
+    client = walk.cluster.last_client
+    began, asked_at = now, float("-inf")
+    while now < began + HEAL_TIMEOUTS * TIMEOUT_S:
+        if now >= asked_at + TIMEOUT_S / 2:
+            asked_at = now
+            request = walk.cluster.want(client)
+            for replica in walk.cluster.alive():
+                replica.ask(request)
+        for _ in range(ROUNDS):
+            _round(walk)
+            if not walk.network and not any(replica.waiting for replica in walk.cluster.alive()):
+                break
+        if client.request is None:
+            walk.healed_after_s = now - began
+            return
+        due = min(replica.core.next_deadline for replica in walk.cluster.alive())
+        now = max(now + 0.1, min(due, asked_at + TIMEOUT_S / 2))
+        for replica in walk.cluster.alive():
+            replica.now = now
+            if now >= replica.core.next_deadline:
+                replica.wake()
+        for liar in walk.liars.values():
+            liar.scheme()
+    found = {replica.id: (replica.core.term, replica.core.leader) for replica in walk.cluster.alive()}
+    raise Broken(f"liveness: nobody is answered {HEAL_TIMEOUTS:g} timeouts after all is healed: {found}")
+
+
+def pbft_walk(seed: int, steps: int = STEPS, *, transcript: bool = False) -> PbftWalkResult:
+    """Walk once.  The same seed walks the same way."""
+    return PbftWalk(seed, steps, transcript=transcript).run()

@@ -1,0 +1,70 @@
+"""What a PBFT replica keeps, and its bytes."""
+
+import pytest
+
+from concerted.consensus.pbft.messages import State
+from concerted.consensus.pbft.storage import STORAGE, Contents, Held, Stored, Write
+
+EMPTY = Stored()
+
+
+def writes(words) -> list[Write]:
+    one, two = words.proposal(1), words.proposal(2)
+    left = words.view_change(2, 1, words.prepared(one))
+    began = words.new_view(1, *(words.view_change(node, 1, words.prepared(one)) for node in (1, 3, 4)))
+    again = words.proposal(1, view=1)
+    return [
+        Write(1, accepted=(one, two)),
+        Write(2, prepared=(words.prepared(one),)),
+        Write(3, view_change=left),
+        Write(4, new_view=began, accepted=(again,)),
+        Write(5, prepared=(words.prepared(again),)),
+    ]
+
+
+def test_the_format_is_this_one(words) -> None:
+    """Whoever changes it must read the old one still, and raise VERSION."""
+    assert STORAGE.frame(Write(9, snapshot=Held(State(2, 3, b"\x90", b"x"))), 5).hex() == (
+        "10000000" "9ba87061" "0500000000000000" "95c0c092940203c40190c4017890" "9090"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("count", range(6))
+def test_a_file_says_what_its_writes_come_to(count: int, words) -> None:
+    contents, file = Contents(EMPTY), STORAGE.begin(2, EMPTY)
+    for write in writes(words)[:count]:
+        contents.take(write)
+        file += STORAGE.frame(write, 0)
+    assert STORAGE.recover(2, file).stored == contents.stored()
+    assert STORAGE.recover(2, STORAGE.begin(2, contents.stored())).stored == contents.stored()
+
+
+def test_it_is_in_the_view_that_it_has_left_for_or_entered_last(words) -> None:
+    contents = Contents(EMPTY)
+    found = []
+    for write in writes(words)[:4]:
+        contents.take(write)
+        found.append((contents.stored().view, contents.stored().view_change is None))
+    assert found == [(0, True), (0, True), (1, False), (1, True)]
+    contents.take(Write(5, view_change=words.view_change(2, 2)))
+    assert (contents.stored().view, contents.stored().view_change is None) == (2, False)
+    assert contents.stored().new_view is not None, "the others are told of the last one still"
+
+
+def test_who_leaves_and_begins_in_one_step_has_begun(words) -> None:
+    left, began = (write for write in writes(words)[2:4])
+    contents = Contents(EMPTY)
+    contents.take(Write(1, left.view_change, began.new_view))
+    assert contents.stored().view_change is None
+
+
+def test_a_stable_checkpoint_takes_the_place_of_all_below_it(words) -> None:
+    contents = Contents(EMPTY)
+    for write in writes(words):
+        contents.take(write)
+    held = Held(State(1, 1, b"\x90", b"state"), words.stable(State(1, 1, b"\x90", b"state")))
+    contents.take(Write(6, snapshot=held))
+    stored = contents.stored()
+    assert [each.pre_prepare.seq for each in stored.accepted] == [2]
+    assert stored.prepared == ()
+    assert (stored.snapshot.index, stored.snapshot.data) == (1, b"state")
