@@ -1,0 +1,185 @@
+"""Planted bugs of PBFT: the stored seed of each must find it on a walk; the core itself must pass that seed."""
+
+import pytest
+
+from concerted.sim.pbft.walk import pbft_walk
+
+MUTANTS = [
+    (
+        "prepares are counted without comparing digests",
+        "pbft.agreement",
+        "    matching = _matching(slot.prepares, header.digest)\n",
+        "    matching = [slot.prepares[node] for node in sorted(slot.prepares)]\n",
+    ),
+    (
+        "commits without being prepared",
+        "pbft.agreement",
+        "if len(matching) < 2 * replica.group.faulty:",
+        "if not slot.accepted:",
+    ),
+    (
+        "a quorum is 2f",
+        "pbft.group",
+        "return 2 * self.faulty + 1",
+        "return 2 * self.faulty",
+    ),
+    (
+        "2f - 1 prepares are enough",
+        "pbft.agreement",
+        "if len(matching) < 2 * replica.group.faulty:",
+        "if len(matching) < 2 * replica.group.faulty - 1:",
+    ),
+    (
+        "takes view-changes without looking at what they prove",
+        "pbft.certificates",
+        "        and all(is_prepared(each, group, seal) for each in said.prepared)\n",
+        "",
+    ),
+    (
+        "its view-change leaves out what was prepared",
+        "pbft.view_changes",
+        "prepared=tuple(slot.prepared for slot in slots if slot.prepared is not None),",
+        "prepared=(),",
+    ),
+    (
+        "does not compute O for itself",
+        "pbft.certificates",
+        "        and [(each.seq, each.digest) for each in said.pre_prepares] == chosen(said.view_changes)\n",
+        "",
+    ),
+    (
+        "O takes what was prepared in the oldest view",
+        "pbft.certificates",
+        "header.view > newest.get(header.seq, (-1, NULL))[0]",
+        "header.seq not in newest",
+    ),
+    (
+        "a new view rests on view-changes of f + 1",
+        "pbft.certificates",
+        "len(sources) == len(said.view_changes) >= group.quorum",
+        "len(sources) >= group.weak",
+    ),
+    (
+        "takes numbers outside of the watermarks",
+        "pbft.replica",
+        "return self.stable < seq <= self.stable + self.settings.window",
+        "return self.stable < seq",
+    ),
+    (
+        "carries out what is committed out of order",
+        "pbft.agreement",
+        "        slot = replica.slots.get(replica.executed + 1)\n        if slot is None or slot.committed is None:\n",
+        (
+            "        slot = next((replica.slots[seq] for seq in sorted(replica.slots) if seq > replica.executed "
+            "and replica.slots[seq].committed is not None), None)\n        if slot is None or slot.committed is None:\n"
+        ),
+    ),
+    (
+        "carries a request out as often as it is ordered",
+        "pbft.done",
+        "        if self.has(client, number):\n            return False\n",
+        "",
+    ),
+    (
+        "does not look at the signatures of statements",
+        "pbft.seal",
+        "if not self._group.verifier.is_signed(who, data, said.signature):",
+        "if isinstance(who, str) and not self._group.verifier.is_signed(who, data, said.signature):",
+    ),
+    (
+        "does not look at the signatures of clients",
+        "pbft.agreement",
+        "return all(replica.seal.is_valid(request) for request in batch)",
+        "return True",
+    ),
+    (
+        "takes pre-prepares from whoever is not the primary",
+        "pbft.agreement",
+        "if not _concerns(replica, header) or header.source != replica.primary or header.source == replica.id:",
+        "if not _concerns(replica, header) or header.source == replica.id:",
+    ),
+    (
+        "takes a second pre-prepare for a number",
+        "pbft.agreement",
+        "    if known is not None and known.digest != header.digest:\n",
+        "    if False:\n",
+    ),
+    (
+        "does not write what it accepts",
+        "pbft.agreement",
+        "    replica.out.accepted.append(Proposal(header, batch))\n",
+        "",
+    ),
+    (
+        "forgets what it has prepared when it restarts",
+        "pbft.restart",
+        "        slot_at(replica, prepared.pre_prepare.seq).prepared = prepared\n",
+        "        pass\n",
+    ),
+    (
+        "forgets that it has left its view when it restarts",
+        "pbft.restart",
+        "    if stored.view_change is not None:\n",
+        "    if False:\n",
+    ),
+    (
+        "takes a state without comparing its digest",
+        "pbft.checkpoints",
+        "(state.seq, state.digest()) != (replica.target[0].seq, replica.target[0].digest)",
+        "state.seq != replica.target[0].seq",
+    ),
+    (
+        "one checkpoint proves a state",
+        "pbft.certificates",
+        "len({each.source for each in proof}) == len(proof) >= group.quorum",
+        "len(proof) >= group.quorum",
+    ),
+    (
+        "a checkpoint is stable when one has signed it",
+        "pbft.checkpoints",
+        "if len(matching) >= replica.group.quorum:",
+        "if len(matching) >= 1:",
+    ),
+    (
+        "a snapshot forgets whose requests were carried out",
+        "pbft.node",
+        "        done = Done.load(settings.numbers_count, stored.held.state.done)\n",
+        "        done = Done.load(settings.numbers_count, b'')\n",
+    ),
+    (
+        "accuses whoever says one thing in each of two views",
+        "pbft.agreement",
+        (
+            "    for other in (slot.pre_prepare, slot.prepares.get(vote.source), slot.commits.get(vote.source)):\n"
+            "        if other is not None and other.source == vote.source and other.digest != vote.digest:\n"
+        ),
+        (
+            "    other = slot.prepared.pre_prepare if slot.prepared is not None else None\n"
+            "    if True:\n"
+            "        if other is not None and other.digest != vote.digest:\n"
+        ),
+    ),
+    (
+        "view-changes that are lost are never said again",
+        "pbft.catching_up",
+        "    announce(replica)\n",
+        "",
+    ),
+    (
+        "does not join others who want a later view",
+        "pbft.view_changes",
+        "if len(later) >= replica.group.weak:",
+        "if False:",
+    ),
+    (
+        "nobody answers who says what it has",
+        "pbft.catching_up",
+        "    replica.out.messages += [Message(message.source, replica.id, body) for body in answers]\n",
+        "",
+    ),
+]
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant[0])
+def test_its_stored_seed_finds_the_bug(mutant, exam) -> None:
+    exam("pbft", mutant, lambda seed: pbft_walk(seed).problems)
