@@ -48,6 +48,7 @@ LATE_IMPORTS: set[tuple[str, str]] = {
     ("concerted.allocation.market.rules", "concerted.allocation.optimum.ties"),
     ("concerted.cli.run", "concerted.cli.live"),  # rich costs 60 ms, and is of use on a terminal alone
     ("concerted.client.calls", "concerted.client.holding"),  # machines cost 30 ms, and most sessions use few of them
+    ("concerted.client.calls", "concerted.client.agreeing"),
     ("concerted.client.calls", "concerted.client.channel"),
     ("concerted.client.calls", "concerted.client.deciding"),
     ("concerted.client.calls", "concerted.client.meeting"),

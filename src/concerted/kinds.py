@@ -113,9 +113,6 @@ _ELSEWHERE: Mapping[str, str] = {
 }
 
 # What each means stands with its machine, in its KINDS; a test holds the two together.
-# What each means stands with its machine, in its KINDS; a test holds the two together.
-# What each means stands with its machine, in its KINDS; a test holds the two together.
-# What each means stands with its machine, in its KINDS; a test holds the two together.
 PRIMITIVES: frozenset[str] = frozenset((
     "primitive.folded",
     "sync_point.created", "sync_point.arrived", "sync_point.participants_added", "sync_point.participant_lost",
@@ -151,6 +148,7 @@ PRIMITIVES: frozenset[str] = frozenset((
     "membership.recovered", "membership.lost", "membership.checked",
     "decision.created", "decision.ballot_cast", "decision.ballot_ignored", "decision.equivocated",
     "decision.voter_lost", "decision.voter_found", "decision.closed",
+    "agreement.created", "agreement.chosen", "agreement.lapsed", "decision_log.created", "decision_log.appended",
 ))  # fmt: skip
 
 _MAIL: Mapping[str, str] = {

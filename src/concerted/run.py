@@ -21,8 +21,10 @@ from concerted.messages import Reply, Request
 from concerted.values import AgentId, Instant, Objective, Outcome, Profile, RunId, Task
 
 if TYPE_CHECKING:
+    from concerted.consensus.agreement import AgreementResult
     from concerted.consensus.decisions.decision import DecisionResult
     from concerted.consensus.decisions.rule import Rule
+    from concerted.consensus.validity import Validity
     from concerted.sync.barriers.barrier import BarrierResult
     from concerted.sync.points.predicate import Condition
     from concerted.sync.points.sync_point import SyncResult
@@ -210,6 +212,20 @@ class Run(Protocol):
 
         Raises:
             Invalid: as the message says.  Conflict: there is another one of this id.
+        """
+
+    async def agree(
+        self, key: str, value: Any, *, valid: str | Validity | Mapping[str, Any] | None = None,
+        propose_as: AgentId | None = None, algorithm: str | None = None,
+    ) -> AgreementResult:  # fmt: skip
+        """Propose a value under a key and return the one that is chosen, for ever: this one, or who was first.
+
+        valid: which values may be chosen; frozen when the agreement is opened, which the first proposal does.
+        propose_as: by default under the run's id.
+
+        Raises:
+            Invalid: the value is not valid.  Conflict: it was opened with another rule.  NotAllowed: proposing is
+            restricted to others.  WrongPhase: it has lapsed.
         """
 
     def version(self, name: str, newest: int) -> int:

@@ -11,6 +11,8 @@ from typing import Any, Literal, NewType
 
 import msgspec
 
+from concerted.errors import Invalid
+
 __all__ = [
     "AgentId",
     "AgentState",
@@ -28,6 +30,7 @@ __all__ = [
     "TaskId",
     "TaskResult",
     "TaskStatus",
+    "as_kept",
     "digest",
     "encode",
     "is_name",
@@ -52,6 +55,21 @@ _encoder = msgspec.json.Encoder(order="deterministic")
 def encode(value: Any) -> bytes:
     """Encode a value as canonical JSON: sorted keys, no spaces; equal values give equal bytes."""
     return _encoder.encode(value)
+
+
+def as_kept(value: Any, what: str, limit_bytes: int) -> Any:
+    """Return a value as it will come back from the log.
+
+    Raises:
+        Invalid: it has no JSON form, or a longer one than that.
+    """
+    try:
+        data = encode(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Invalid(f"{what} has no JSON form: {error}") from error
+    if len(data) > limit_bytes:
+        raise Invalid(f"{what} has {len(data)} bytes, at most {limit_bytes}; keep a reference instead")
+    return msgspec.json.decode(data)
 
 
 def digest(data: bytes) -> str:

@@ -11,7 +11,7 @@ import itertools
 import random
 import traceback
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -468,11 +468,56 @@ async def decisions(c: Stage) -> None:
     await c.tell("withdrawn", w.cancel("moot", agent="dan"))
 
 
+async def agreements(c: Stage) -> None:
+    k = c.agreement("colour")
+    await c.tell("opened", k.create(valid="red|blue", proposers=["ann", "bob"], agent="dan"))
+    waiting = c.later(1, "dan waits", k.wait(timeout_s=400))
+    await c.at(2)
+    await c.tell("no such colour", k.propose("green", agent="ann", request_id="r1"))
+    await c.tell("no proposer", k.propose("red", agent="cy", request_id="r2"))
+    await c.tell("ann is first", k.propose("red", agent="ann", request_id="r3"))
+    await c.tell("bob is not", k.propose("blue", agent="bob", request_id="r4"))
+    await c.tell("ann again", k.propose("red", agent="ann", request_id="r3"))
+    await waiting
+    await asyncio.gather(
+        c.tell("two at once, one", c.agree("port", 1, agent="ann", request_id="r5")),
+        c.tell("two at once, two", c.agree("port", 2, agent="bob", request_id="r6")),
+    )
+    late = c.agreement("late")
+    await late.create(deadline_at=EPOCH + 20, agent="dan")
+    await c.tell("nobody proposes", late.wait(timeout_s=100))
+    await c.tell("too late", late.propose(1, agent="ann", request_id="r7"))
+
+
+async def decision_logs(c: Stage) -> None:
+    log = c.log("audit")
+    await c.tell("made", log.create(writers=["ann", "bob"], agent="dan"))
+    waiting = c.later(1, "dan waits for the first", anext(log.follow(timeout_s=400)))
+    await c.at(2)
+    await c.tell("no writer", log.append(0, agent="cy", request_id="r0"))
+    for number in range(4):
+        await c.tell(f"entry {number}", log.append({"n": number}, agent="ann", request_id=f"r{number}"))
+    await c.tell("entry 1 again", log.append({"n": 1}, agent="ann", request_id="r1"))
+    await c.tell("another entry 1", log.append({"n": 9}, agent="ann", request_id="r1"))
+    await waiting
+    await asyncio.gather(
+        c.tell("bob at once", log.append("x", agent="bob", request_id="r1")),
+        c.tell("ann at once", log.append("y", agent="ann", request_id="r9")),
+    )
+    await c.tell("a page", log.read(after=1, limit=3))
+    await c.tell("all of it", log.read())
+    await c.tell("nothing new", asyncio.ensure_future(gather_all(log.follow(after=6, timeout_s=5))))
+
+
+async def gather_all(entries: AsyncIterator[Any]) -> list[Any]:
+    return [entry async for entry in entries]
+
+
 SCRIPTS: dict[str, Script] = {
     script.__name__: script
     for script in (
         sync_points, barriers, double_barriers, phasers, latches, trackers, leases, semaphores, budgets, registers,
-        elections, groups, inboxes, decisions,
+        elections, groups, inboxes, decisions, agreements, decision_logs,
     )
 }  # fmt: skip
 

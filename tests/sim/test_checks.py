@@ -131,6 +131,37 @@ def test_a_decision_whose_end_does_not_follow_from_its_ballots_is_told(rows, tol
     assert any(told in problem for problem in problems) if told else problems == []
 
 
+def agreed(kind, agent="ann", stream="agreement:k", **data):
+    return Row(stream=stream, at=1.0, kind=kind, agent=agent, data=encode(data))
+
+
+RED = agreed("agreement.created", terms={"validity": {"one_of": ["red"]}}, status="waiting")
+
+
+def chosen(value):
+    return agreed("agreement.chosen", value=value, request_id="r", status="agreed")
+
+
+def appended(position, request_id):
+    return agreed("decision_log.appended", stream="decision_log:l", position=position, request_id=request_id)
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ([RED, chosen("red"), appended(1, "a"), appended(2, "b")], None),
+        ([RED, chosen("red"), chosen("red")], "was ended 2 times"),
+        ([RED, chosen("red"), agreed("agreement.lapsed", status="lapsed", closed_at=1.0)], "was ended 2 times"),
+        ([RED, chosen("blue")], 'not valid: it is none of "red"'),
+        ([appended(1, "a"), appended(3, "b")], "do not follow each other"),
+        ([appended(1, "a"), appended(2, "a")], "the same request twice"),
+    ],
+)
+def test_a_second_value_an_invalid_one_and_a_gap_in_a_log_are_told(rows, told):
+    problems = run_virtual(tampered(rows))
+    assert any(told in problem for problem in problems) if told else problems == []
+
+
 def test_evidence_after_the_end_is_no_problem():
     rows = [row("reply.late", ref="1", agent="ann", status="ok"), row("result.refused", ref="1", agent="ann", task="t")]
     assert run_virtual(tampered(rows)) == []

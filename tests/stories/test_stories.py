@@ -42,7 +42,7 @@ PAGE = (
 class Story:
     """One run to be told.
 
-    deaths: agent -> when it dies for good.  tasks, decisions: those whose own stories are told besides.
+    deaths: agent -> when it dies for good.  tasks, decisions, agreements: those whose own stories are told besides.
     limits: task -> budget.  objective: by default the page.  options: of the strategy.
     """
 
@@ -56,6 +56,7 @@ class Story:
     kills: tuple[Kill, ...] = ()
     limits: tuple[tuple[str, float], ...] = ()
     decisions: tuple[str, ...] = ()
+    agreements: tuple[str, ...] = ()
     objective: Objective | None = None
     options: dict[str, Any] = field(default_factory=dict)
     page: tuple[Task, ...] = PAGE
@@ -81,10 +82,11 @@ class Story:
             parts += ["", f"run {run}", *story.chain()]
             for task in self.tasks:
                 parts += ["", f"task {run}:{task}", *story.chain(task)]
-        for id in self.decisions:
-            stream = primitive_stream("decision", id)
+        of = [("decision", id) for id in self.decisions] + [("agreement", key) for key in self.agreements]
+        for kind, id in of:
+            stream = primitive_stream(kind, id)
             told = about_primitive(entry for entry in played.log if entry.stream == stream)
-            parts += ["", f"decision {id}", *told]
+            parts += ["", f"{kind} {id}", *told]
         return "\n".join(parts) + "\n"
 
     def _scenario(self) -> Scenario:
@@ -175,6 +177,17 @@ async def booked(run: Run) -> Outcome:
     return Outcome(success=True, result=room.value)
 
 
+async def painted(run: Run) -> Outcome:
+    """Two of its parts propose a colour at once, and after a night's sleep a third asks again; all paint with one."""
+    parts = {"walls": "red", "doors": "blue"}
+    told = await asyncio.gather(
+        *(run.agree("colour", colour, valid="red|blue", propose_as=AgentId(part)) for part, colour in parts.items())
+    )
+    await asyncio.sleep(8.0)
+    late = await run.agree("colour", "blue", propose_as=AgentId("roof"))
+    return Outcome(success=True, result=[one.value for one in (*told, late)])
+
+
 def market() -> list[Agent]:
     """Make three who bargain, and eve, who manages: ann comes down in price, bob withdraws, cy is late."""
     ann, bob, cy = fleet()
@@ -216,7 +229,7 @@ def panel() -> list[Agent]:
 
 
 def strategy_named(name: str) -> Any:
-    return {"issue": issue, "booked": booked}.get(name) or choose.load(name)
+    return {"issue": issue, "booked": booked, "painted": painted}.get(name) or choose.load(name)
 
 
 # The stories
@@ -261,6 +274,12 @@ STORIES = {
         options={"question": "shall the page be printed?", "id": "print", "rule": {"vetoes": ["cy"]}},
         kills=(Kill("after commit", 13),),
         decisions=("print",),
+    ),
+    "agreement_two_at_once": Story(
+        "Two propose at once, and the coordinator dies before they are told; they and a third are told the same.",
+        strategy="painted",
+        kills=(Kill("after commit", 6),),
+        agreements=("colour",),
     ),
     "swarm_finds": Story(
         "Three agents look for the least value; bob dies with a candidate in hand, and another looks at it.",

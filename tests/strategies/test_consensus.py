@@ -143,7 +143,7 @@ def test_the_coordinator_is_killed_between_the_opening_and_the_close(play: Any) 
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"algorithm": "raft"}, "decisions are kept by single"),
+        ({"algorithm": "raft"}, "logs are kept by single"),
         ({"algorithm": "database"}, "which is single"),
         ({"rule": "1/2"}, "is a tie enough"),
         ({"rule": {"base": "all"}}, "is no rule"),

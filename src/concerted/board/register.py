@@ -17,13 +17,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
-import msgspec
 from msgspec import UNSET
 
 from concerted.errors import Conflict, Invalid, NotAllowed, NotFound
 from concerted.machine import Event, Found, Look, Lost, Result, Step, Wait, Wake
 from concerted.persistent import Map
-from concerted.values import AgentId, Instant, digest, encode, is_name
+from concerted.values import AgentId, Instant, as_kept, digest, encode, is_name
 
 __all__ = [
     "COUNTER_MAX", "KINDS", "REQUESTERS_KEPT", "REQUESTS_KEPT", "VALUE_BYTES", "WRITERS_MAX", "Answered", "Answers",
@@ -481,11 +480,7 @@ def _can_count(value: Any) -> bool:
 
 
 def _plain(value: Any, name: str) -> Any:
-    """Return the value as it will come back from the log."""
-    data = _encoded(value)
-    if len(data) > VALUE_BYTES:
-        raise Invalid(f"the value of {name} has {len(data)} bytes, at most {VALUE_BYTES}; keep a reference instead")
-    return msgspec.json.decode(data)
+    return as_kept(value, f"the value of {name}", VALUE_BYTES)
 
 
 def _encoded(value: Any) -> bytes:

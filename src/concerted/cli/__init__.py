@@ -43,6 +43,12 @@ TABLE: Mapping[str, tuple[str, str]] = {
         "concerted.cli.meeting.decide:decision",
         "Look at decisions: wait, withdraw, verify.",
     ),
+    "agree": (
+        "concerted.cli.meeting.agree:agree",
+        "Propose a value under a key; the first one is it, for everybody.",
+    ),
+    "agreement": ("concerted.cli.meeting.agree:agreement", "Look at agreements: open, wait, show."),
+    "log": ("concerted.cli.meeting.decision_log:log", "Put values into one order for everybody, and read them."),
     "latch": ("concerted.cli.meeting.latch:latch", "Wait until so many things are done."),
     "lease": ("concerted.cli.holding.lease:lease", "Hold anything by name, alone or shared."),
     "semaphore": ("concerted.cli.holding.semaphore:semaphore", "Let so many in at once, and no more."),

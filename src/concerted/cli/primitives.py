@@ -48,7 +48,7 @@ Function = Callable[..., Any]
 # What a status of anything says by the exit code; every other one says FAILED.
 _CODES: Mapping[str, int] = {
     "completed": OK, "released": OK, "advanced": OK, "open": OK, "granted": OK, "accepted": OK,
-    "voting": TIMED_OUT,
+    "agreed": OK, "voting": TIMED_OUT,
     "waiting": TIMED_OUT, "tripped": TIMED_OUT, "active": TIMED_OUT, "closed": TIMED_OUT,
     "expired": TIMED_OUT, "timeout": TIMED_OUT, "abandoned": TIMED_OUT, "refused": TIMED_OUT,
 }  # fmt: skip

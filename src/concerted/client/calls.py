@@ -31,12 +31,15 @@ from concerted.ports.commands import (
 from concerted.values import AgentId, Objective, RunId, Task, encode
 
 if TYPE_CHECKING:
+    from concerted.client.agreeing import Agreement, DecisionLog
     from concerted.client.channel import Channel
     from concerted.client.deciding import Decision
     from concerted.client.holding import Budget, Election, Leases, Semaphore
     from concerted.client.meeting import Barrier, DoubleBarrier, Latch, Phaser, SyncPoint, Tracker
     from concerted.client.sharing import Inbox, Membership, Register
+    from concerted.consensus.agreement import AgreementResult
     from concerted.consensus.decisions.decision import DecisionResult
+    from concerted.consensus.validity import Validity
 
 __all__ = ["Calls"]
 
@@ -251,6 +254,29 @@ class Calls:
         from concerted.client.deciding import decide
 
         return await decide(self, question, voters, id=id, timeout_s=timeout_s, **terms)
+
+    def agreement(self, key: str) -> Agreement:
+        """Return the handle on an agreement."""
+        from concerted.client.agreeing import Agreement
+
+        return Agreement(self, key)
+
+    async def agree(
+        self, key: str, value: Any, *, valid: str | Validity | Mapping[str, Any] | None = None, **terms: Any
+    ) -> AgreementResult:
+        """Propose a value under a key and return the one that is chosen, for ever; `yours` says whose it is.
+
+        valid: which values may be chosen.  terms: proposers, deadline_s, agent, request_id, algorithm.
+        """
+        from concerted.client.agreeing import agree
+
+        return await agree(self, key, value, valid=valid, **terms)
+
+    def log(self, name: str) -> DecisionLog:
+        """Return the handle on a log of decisions: `append`, `read`, `follow`, and `async for`."""
+        from concerted.client.agreeing import DecisionLog
+
+        return DecisionLog(self, name)
 
     async def wait_for(
         self, things: Mapping[str, Awaitable[Any]], until: Literal["all", "any", "majority"] | int = "all", *,

@@ -134,7 +134,8 @@ class Viewer:
             machine = machine_of(record.kind)
             state, _, _ = await read_state(self._store, machine, record.stream)
             told = machine.answer(state, Look(), self._now())
-            missing, gone = getattr(told, "missing", ()), getattr(told, "lost_agents", ()) or getattr(told, "lost", ())
+            missing = getattr(told, "missing", getattr(told, "proposers", ()))
+            gone = getattr(told, "lost_agents", ()) or getattr(told, "lost", ())
             waiting.append(record_waits(record, missing, gone))
         return WhyView(
             subject=record.stream, lines=about_primitive(entries), waiting=(*waiting, *self._callers(record.stream))

@@ -7,11 +7,10 @@ from typing import Any, ClassVar
 import msgspec
 
 from concerted.consensus.decisions import decision
-from concerted.consensus.decisions.ballots import ALGORITHMS, Algorithm
 from concerted.consensus.decisions.rule import ACCEPT, Rule
-from concerted.errors import Invalid
 from concerted.machine import Look
 from concerted.ports.commands import Role
+from concerted.ports.keeping import algorithm_here
 from concerted.ports.primitive import Ask, Caller
 from concerted.values import AgentId, Instant
 
@@ -66,7 +65,7 @@ class CreateDecision(OfDecision, frozen=True, kw_only=True):
             keys=self.keys,
             rule=self.rule,
             deadline_at=self.deadline_at,
-            algorithm=_algorithm(self.algorithm, caller),
+            algorithm=algorithm_here(self.algorithm, caller),
         )
 
 
@@ -84,6 +83,8 @@ class CastBallot(OfDecision, frozen=True, kw_only=True):
 
 class AwaitDecision(OfDecision, frozen=True, kw_only=True):
     """Wait for its end without a ballot."""
+
+    looks: ClassVar[bool] = True
 
     def request(self, caller: Caller) -> Any:
         """Return what is asked of the machine."""
@@ -104,23 +105,8 @@ class GetDecision(OfDecision, frozen=True, kw_only=True):
     """Show it with every voter, and with its certificate once it is closed."""
 
     role: ClassVar[Role] = "viewer"
+    looks: ClassVar[bool] = True
 
     def request(self, caller: Caller) -> Any:  # noqa: ARG002
         """Return what is asked of the machine."""
         return Look()
-
-
-def _algorithm(wanted: str | None, caller: Caller) -> Algorithm:
-    """Return how the log is kept here.
-
-    Raises:
-        Invalid: it was asked for otherwise.
-    """
-    here: Algorithm = "database" if caller.shared else "single"
-    if wanted is None or wanted == here:
-        return here
-    if wanted in ALGORITHMS:
-        where = "a PostgreSQL database" if caller.shared else "an embedded file"
-        raise Invalid(f"algorithm {wanted}: this store is {where}, which is {here}; say that, or leave it out")
-    known = "; ".join(f"{name} ({words})" for name, words in ALGORITHMS.items())
-    raise Invalid(f"algorithm {wanted!r}: decisions are kept by {known}; there is nothing else", known=list(ALGORITHMS))

@@ -32,6 +32,7 @@ class Ask(Command, frozen=True, kw_only=True):
 
     kind: its machine.  renews: it holds something for longer.  confirms: given again it confirms what it was
     granted while it waited.  agent: who acts; by default whoever gives the command, and an agent only as itself.
+    looks: it changes nothing.
     wait_s: how long to wait for what is `pending`; what the command does is written before it waits, and the
     same command again goes on waiting.
     """
@@ -40,6 +41,7 @@ class Ask(Command, frozen=True, kw_only=True):
     role: ClassVar[Role] = "agent"
     renews: ClassVar[bool] = False
     confirms: ClassVar[bool] = False
+    looks: ClassVar[bool] = False
     id: str
     agent: AgentId | None = None
     wait_s: float = 0.0

@@ -69,7 +69,7 @@ def _state(machine: Machine[Any], entry: Entry) -> Any:
             "open it with the version that wrote it",
             stream=entry.stream,
         )
-    return msgspec.convert(value["state"], machine.State, dec_hook=_typed)
+    return msgspec.convert(value["state"], machine.State, dec_hook=_typed, str_keys=True)
 
 
 def _plain(value: Any) -> Any:
@@ -80,6 +80,11 @@ def _plain(value: Any) -> Any:
 
 def _typed(kind: Any, value: Any) -> Any:
     if get_origin(kind) is Map:
-        plain: dict[Any, Any] = msgspec.convert(value, dict[get_args(kind)], dec_hook=_typed)  # type: ignore[misc]
+        plain: dict[Any, Any] = msgspec.convert(  # the keys of JSON are texts, also those that were numbers
+            value,
+            dict[get_args(kind)],  # type: ignore[misc]
+            dec_hook=_typed,
+            str_keys=True,
+        )
         return Map(plain)
     raise NotImplementedError(f"{kind} cannot be unfolded")

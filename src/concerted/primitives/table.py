@@ -26,6 +26,8 @@ MACHINES: Mapping[str, str] = {
     "election": "concerted.board.elections.election",
     "group": "concerted.board.memberships.membership",
     "decision": "concerted.consensus.decisions.decision",
+    "agreement": "concerted.consensus.agreement",
+    "decision_log": "concerted.consensus.decision_log",
 }
 
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
+from concerted.consensus.agreement import AgreementResult
+from concerted.consensus.validity import Validity, validity_of
 from concerted.errors import from_wire
 from concerted.machine import Result
-from concerted.ports import meeting
+from concerted.ports import agreements, meeting
 from concerted.ports.primitive import Ask
 from concerted.sync.barriers.barrier import BarrierResult
 from concerted.sync.points.predicate import Condition, condition_of
 from concerted.sync.points.sync_point import SyncResult
 from concerted.values import AgentId, Instant
 
-__all__ = ["answered", "at_barrier", "at_sync_point", "met", "passed"]
+__all__ = ["agreed", "answered", "at_barrier", "at_sync_point", "met", "passed", "proposal"]
 
 R = TypeVar("R", bound=Result)
 
@@ -57,6 +59,25 @@ def at_barrier(
     return tuple(asks)
 
 
+def proposal(
+    key: str, value: Any, valid: str | Validity | Mapping[str, Any] | None, proposer: AgentId, request_id: str,
+    algorithm: str | None = None,
+) -> agreements.ProposeValue:  # fmt: skip
+    """Return the command that proposes a value.
+
+    Raises:
+        Invalid: `valid` says of no value whether it is valid.
+    """
+    return agreements.ProposeValue(
+        id=key,
+        agent=proposer,
+        value=value,
+        request_id=request_id,
+        validity=None if valid is None else validity_of(valid),
+        algorithm=algorithm,
+    )
+
+
 def met(value: dict[str, Any]) -> SyncResult:
     """Return what came of a sync point.
 
@@ -73,6 +94,15 @@ def passed(value: dict[str, Any]) -> BarrierResult:
         ConcertedError: what the command raised.
     """
     return answered(value, BarrierResult)
+
+
+def agreed(value: dict[str, Any]) -> AgreementResult:
+    """Return what is agreed.
+
+    Raises:
+        ConcertedError: what the command raised.
+    """
+    return answered(value, AgreementResult)
 
 
 def answered(value: dict[str, Any], kind: type[R]) -> R:

@@ -25,8 +25,10 @@ from concerted.runs.facts import UNWRITABLE
 from concerted.values import AgentId, Instant, Objective, Outcome, Profile, RunId, digest, encode
 
 if TYPE_CHECKING:
+    from concerted.consensus.agreement import AgreementResult
     from concerted.consensus.decisions.decision import DecisionResult
     from concerted.consensus.decisions.rule import Rule
+    from concerted.consensus.validity import Validity
     from concerted.ports.primitive import Ask
     from concerted.runs.instance import Instance
     from concerted.sync.barriers.barrier import BarrierResult
@@ -236,6 +238,17 @@ class RunHandle(Asking):
         command = decisions.command_of(f"{self.id}/{self._of.commands + 1}", question, voters, rule, terms)
         command = msgspec.structs.replace(command, deadline_at=self._of.now + span_s)
         return await decisions.decide(self, give, command)
+
+    async def agree(
+        self, key: str, value: Any, *, valid: str | Validity | Mapping[str, Any] | None = None,
+        propose_as: AgentId | None = None, algorithm: str | None = None,
+    ) -> AgreementResult:  # fmt: skip
+        """Agree on a value; see `concerted.run.Run.agree`."""
+        from concerted.runs import meetings
+
+        proposer = AgentId(self.id) if propose_as is None else propose_as
+        ask = meetings.proposal(key, value, valid, proposer, f"{self.id}/{self._of.commands + 1}", algorithm)
+        return meetings.agreed(await self._begun(lambda number: StartMeeting(number, f"agreement {key}", (ask,))))
 
     # the code's own history
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import msgspec
+
 from concerted.consensus.decisions import decision
 from concerted.consensus.decisions.certificate import verify
 from concerted.consensus.decisions.state import certify
+from concerted.consensus.validity import Validity, problem
 from concerted.engine.takeover import check_replay
 from concerted.kinds import ENDINGS
 from concerted.ports.store import Entry
@@ -37,6 +40,8 @@ async def problems_of(played: Played, strategies: Callable[[str], Coordinate]) -
         found += [f"run {run}: {problem}" for problem in _run(entries, played, run)]
     found += _log(played)
     found += _decisions(played)
+    found += _agreements(played)
+    found += _decision_logs(played)
     found += _effects(played)
     differed = await played.disk.memory.rebuild()
     if differed:
@@ -131,13 +136,42 @@ def _log(played: Played) -> Iterator[str]:
             yield f"{durable} entries were durable when a coordinator died; now there are {len(played.log)}"
 
 
-def _decisions(played: Played) -> Iterator[str]:
-    """A decision ends once, and as the ballots before its end come to; no voter is counted twice."""
+def _streams(played: Played, kind: str) -> dict[str, list[Entry]]:
+    """Return the streams of the primitives of one kind."""
     streams: dict[str, list[Entry]] = {}
     for entry in played.log:
-        if entry.stream.startswith("decision:"):
+        if entry.stream.startswith(f"{kind}:"):
             streams.setdefault(entry.stream, []).append(entry)
-    for stream, entries in streams.items():
+    return streams
+
+
+def _agreements(played: Played) -> Iterator[str]:
+    """An agreement has one value at most, which the rule of its opening allows."""
+    for stream, entries in _streams(played, "agreement").items():
+        ends = [entry for entry in entries if entry.kind in ("agreement.chosen", "agreement.lapsed")]
+        if len(ends) > 1:
+            yield f"{stream} was ended {len(ends)} times"
+            continue
+        rule = msgspec.convert(entries[0].value()["terms"]["validity"], Validity)
+        wrong = problem(rule, ends[0].value()["value"]) if ends and ends[0].kind == "agreement.chosen" else None
+        if wrong is not None:
+            yield f"{stream} has a value that is not valid: {wrong}"
+
+
+def _decision_logs(played: Played) -> Iterator[str]:
+    """A log of decisions has no gaps, and each request of an agent once."""
+    for stream, entries in _streams(played, "decision_log").items():
+        appended = [entry for entry in entries if entry.kind == "decision_log.appended"]
+        if [entry.value()["position"] for entry in appended] != [*range(1, len(appended) + 1)]:
+            yield f"the positions of {stream} do not follow each other"
+        requests = [(entry.agent, entry.value()["request_id"]) for entry in appended]
+        if len(dict.fromkeys(requests)) < len(requests):
+            yield f"{stream} has the same request twice"
+
+
+def _decisions(played: Played) -> Iterator[str]:
+    """A decision ends once, and as the ballots before its end come to; no voter is counted twice."""
+    for stream, entries in _streams(played, "decision").items():
         ends = [entry for entry in entries if entry.kind == "decision.closed"]
         voters = [entry.agent for entry in entries if entry.kind == "decision.ballot_cast"]
         if len(ends) > 1:

@@ -20,7 +20,7 @@ __all__ = ["MAIL_RULES", "PRINCIPAL_RULES", "primitive"]
 
 OVER = frozenset((
     "completed", "expired", "cancelled", "removed", "terminated", "deleted", "failed", "open",
-    "accepted", "rejected", "lapsed",
+    "accepted", "rejected", "lapsed", "agreed",
 ))  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from concerted.ports.commands import Waiting
 from concerted.ports.store import Entry, PrimitiveRecord
+from concerted.story.agreements import agreement_words
 from concerted.story.decisions import decision_words
 from concerted.story.sentences import clock, some
 from concerted.values import Instant
@@ -15,7 +16,7 @@ __all__ = ["OPEN", "about_primitive", "is_blocked", "record_waits"]
 
 # The statuses in which a primitive waits for somebody.
 OPEN = ("active", "closed", "entering", "inside", "tripped", "voting", "waiting")
-MET_AT = frozenset(("barrier", "decision", "double_barrier", "latch", "phaser", "sync_point"))
+MET_AT = frozenset(("agreement", "barrier", "decision", "double_barrier", "latch", "phaser", "sync_point"))
 LINES = 200  # the newest sentences of one primitive
 SAID = ("names", "step", "percentage", "permits", "version", "generation", "phase", "token", "epoch", "reason")
 
@@ -33,7 +34,7 @@ def about_primitive(entries: Iterable[Entry]) -> tuple[str, ...]:
 
 def is_blocked(record: PrimitiveRecord) -> bool:
     """Say whether somebody has come to a primitive, or was called to it, and others are missing."""
-    is_expected = record.arrived > 0 or record.kind in ("sync_point", "latch", "decision")
+    is_expected = record.arrived > 0 or record.kind in ("agreement", "decision", "latch", "sync_point")
     return record.status in OPEN and record.kind in MET_AT and is_expected and record.arrived < record.total
 
 
@@ -41,8 +42,11 @@ def record_waits(record: PrimitiveRecord, missing: Iterable[str] = (), gone: Ite
     """Say what an open primitive waits for.  missing, gone: of whom it is known."""
     absent, lost = list(missing), set(gone)
     who = some([f"{name} (gone)" if name in lost else name for name in absent])
-    done = "voted" if record.kind == "decision" else "arrived"
-    count = f"{record.arrived} of {record.total} have {done}" if record.total else f"it is {record.status}"
+    if record.kind == "agreement":
+        count = "a proposal"
+    else:
+        done = "voted" if record.kind == "decision" else "arrived"
+        count = f"{record.arrived} of {record.total} have {done}" if record.total else f"it is {record.status}"
     return Waiting(
         subject=record.stream,
         waiting_for=f"{who}: {count}" if who else count,
@@ -53,7 +57,7 @@ def record_waits(record: PrimitiveRecord, missing: Iterable[str] = (), gone: Ite
 
 
 def _sentence(entry: Entry, value: dict[str, Any]) -> str:
-    return decision_words(entry, value) or _any_sentence(entry, value)
+    return decision_words(entry, value) or agreement_words(entry, value) or _any_sentence(entry, value)
 
 
 def _any_sentence(entry: Entry, value: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from concerted.ports.store import Entry
 from concerted.story.judgements import decided_words, judged_words
 from concerted.values import Instant, encode
 
-__all__ = ["about_agent", "clock", "reply_words", "sentence", "some"]
+__all__ = ["about_agent", "brief", "clock", "reply_words", "sentence", "some"]
 
 GROUPS = frozenset({"coalition", "cluster", "clusters"})  # of whose doings `_group_words` tells
 NAMED = 5  # agents or tasks named in one sentence; the rest are counted
@@ -63,7 +63,7 @@ def sentence(entry: Entry, value: dict[str, Any]) -> str | None:
         case "child.ended":
             return f"child run {value['run']} {value['status']}"
         case "effect.recorded":
-            return decided_words(value)
+            return decided_words(value) or _agreed_words(value)
         case _:
             return _domain_words(entry.kind, agent, ref, value)
 
@@ -200,6 +200,15 @@ def reply_words(asked: str, agent: str, value: dict[str, Any]) -> str | None:
     if asked in ANSWERED_BY_THE_NEXT_LINE:
         return None
     return f"{agent} answered {asked}"
+
+
+def _agreed_words(effect: dict[str, Any]) -> str | None:
+    """Put an agreement of the run into words; None for any other effect."""
+    name, told = str(effect.get("name")), effect.get("value")
+    if not name.startswith("agreement ") or not isinstance(told, dict) or "yours" not in told:
+        return None
+    whose = "its own proposal" if told["yours"] else f"as {told.get('proposed_by')} proposed first"
+    return f"{name} is {brief(told.get('value'))}, {whose}"
 
 
 def about_agent(agent: str, entries: Iterable[Entry]) -> tuple[str, ...]:

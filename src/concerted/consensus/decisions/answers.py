@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
-from concerted.consensus.decisions.ballots import ALGORITHMS, Algorithm, proposal_digest
+from concerted.consensus.decisions.ballots import proposal_digest
 from concerted.consensus.decisions.certificate import Cause, Certificate
 from concerted.consensus.decisions.rule import ABSTAIN, REJECT, Rule, in_words
 from concerted.consensus.decisions.state import SHOWN, Await, Decision, Request, Status, Vote, call_roll, certify
 from concerted.consensus.decisions.tally import Outcome
+from concerted.consensus.keeping import Algorithm, stored_by
 from concerted.machine import EVERYBODY, Event, Look, Result, Wait
 from concerted.values import AgentId, Instant
 
@@ -30,7 +31,9 @@ class DecisionResult(Result, frozen=True, kw_only=True):
     the certificate, once it is closed.
     voted, voters: ballots and voters by head; weights: choice -> weight of its ballots, with `missing`.
     ballot: the caller's choice that counts; ignored: what the caller asked for now does not.  equivocated: who has
-    signed two different ballots.  stored_by: what keeps the log, which says nothing about approval.
+    signed two different ballots.  stored_by: what keeps the log, which says nothing about approval; entries_committed:
+    how long its log is.  term, leader: of a group of replicas, as far as was learned; group: the description by which
+    voters reach it without a coordinator.
     """
 
     id: str
@@ -58,6 +61,10 @@ class DecisionResult(Result, frozen=True, kw_only=True):
     ignored: bool
     algorithm: Algorithm
     stored_by: tuple[str, ...]
+    entries_committed: int
+    term: int | None = None
+    leader: AgentId | None = None
+    group: dict[str, Any] | None = None
     proposal_digest: str
     opening_digest: str
     deadline_at: Instant | None
@@ -91,7 +98,8 @@ def answer(state: Decision, request: Request, now: Instant) -> DecisionResult:  
         voters=len(opening.electorate),
         weights={**tally.approvals, REJECT: tally.rejections, ABSTAIN: tally.abstentions, "missing": tally.missing},
         algorithm=opening.algorithm,
-        stored_by=(ALGORITHMS[opening.algorithm],),
+        stored_by=stored_by(opening.algorithm),
+        entries_committed=state.length,
         proposal_digest=proposal_digest(opening),
         opening_digest=state.digest,
         deadline_at=opening.deadline_at,

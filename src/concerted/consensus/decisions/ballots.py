@@ -5,23 +5,22 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from concerted.consensus.decisions.rule import ABSTAIN, ACCEPT, REJECT, Rule, check
 from concerted.consensus.decisions.signatures import ballot_bytes, is_key, is_signed, sha256
+from concerted.consensus.keeping import Algorithm
 from concerted.errors import Invalid
 from concerted.values import AgentId, Instant, encode, is_name
 
 __all__ = [
-    "ALGORITHMS",
     "OPTIONS",
     "PROPOSAL_BYTES",
     "REASON_BYTES",
     "VOTERS",
     "WEIGHT",
-    "Algorithm",
     "Ballot",
     "Opening",
     "electorate_of",
@@ -37,12 +36,6 @@ WEIGHT = 1_000_000_000  # the most one voter may have
 QUESTION_BYTES = 10_000
 PROPOSAL_BYTES = 65_536
 REASON_BYTES = 4_096
-
-Algorithm = Literal["single", "database"]
-ALGORITHMS: Mapping[str, str] = {
-    "single": "the embedded store: one file, one fault domain",
-    "database": "PostgreSQL: any coordinator may die; one fault domain, the database",
-}
 
 
 class Opening(msgspec.Struct, frozen=True, kw_only=True):

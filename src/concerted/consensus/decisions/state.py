@@ -7,10 +7,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from concerted.consensus.decisions.ballots import Algorithm, Ballot, Opening, opening_digest
+from concerted.consensus.decisions.ballots import Ballot, Opening, opening_digest
 from concerted.consensus.decisions.certificate import Cause, Certificate, Equivocation, Position, certificate_of, close
 from concerted.consensus.decisions.rule import ABSTAIN, ACCEPT, REJECT, Rule
 from concerted.consensus.decisions.tally import Tally, Verdict, count, open_tally
+from concerted.consensus.keeping import Algorithm
 from concerted.machine import Event, Found, Look, Lost, Wake
 from concerted.persistent import Map
 from concerted.values import AgentId, Instant
@@ -132,6 +133,16 @@ class Decision:
     closing: Closing | None = None
 
     @property
+    def algorithm(self) -> Algorithm:
+        """How its log is kept."""
+        return self.opening.algorithm
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing will happen to it any more."""
+        return self.closing is not None
+
+    @property
     def stream(self) -> str:
         """Where its log is."""
         return f"decision:{self.opening.id}"
@@ -144,20 +155,13 @@ def evolve(state: Decision | None, event: Event, at: Instant) -> Decision:
     """
     if state is None:
         return _opened(event)
-    state = replace(state, length=state.length + 1)
     voter = AgentId(str(event.agent))
+    if event.kind == "decision.ballot_cast":
+        return _voted(state, voter, _ballot(state.length + 1, event, at))
+    state = replace(state, length=state.length + 1)
     match event.kind:
-        case "decision.ballot_cast":
-            ballot, opening = _ballot(state, event, at), state.opening
-            return replace(
-                state,
-                tally=count(state.tally, opening.rule, voter, ballot.choice, opening.electorate[voter]),
-                ballots=state.ballots.set(voter, ballot),
-                missing=state.missing.without(voter),
-                lost=state.lost.without(voter),
-            )
         case "decision.ballot_ignored" | "decision.equivocated":
-            later = (*state.ignored.get(voter, ()), _ballot(state, event, at))
+            later = (*state.ignored.get(voter, ()), _ballot(state.length, event, at))
             return replace(state, ignored=state.ignored.set(voter, later))
         case "decision.voter_lost":
             return replace(state, lost=state.lost.set(voter, event.data["reason"]))
@@ -167,6 +171,23 @@ def evolve(state: Decision | None, event: Event, at: Instant) -> Decision:
             return _closed(state, event)
         case _:
             return state
+
+
+def _voted(state: Decision, voter: AgentId, ballot: Ballot) -> Decision:
+    """Count a ballot: what happens most, so it is one new value and no `replace`, which takes ten times as long."""
+    opening = state.opening
+    return Decision(
+        opening=opening,
+        digest=state.digest,
+        tally=count(state.tally, opening.rule, voter, ballot.choice, opening.electorate[voter]),
+        missing=state.missing.without(voter),
+        ballots=state.ballots.set(voter, ballot),
+        ignored=state.ignored,
+        lost=state.lost.without(voter),
+        length=state.length + 1,
+        status=state.status,
+        closing=state.closing,
+    )
 
 
 def certify(state: Decision) -> Certificate:
@@ -207,14 +228,14 @@ def _opened(event: Event) -> Decision:
     return Decision(opening, opening_digest(opening), tally, Map((voter, True) for voter in opening.electorate))
 
 
-def _ballot(state: Decision, event: Event, at: Instant) -> Ballot:
+def _ballot(position: int, event: Event, at: Instant) -> Ballot:
     data = event.data
     return Ballot(
         voter=AgentId(str(event.agent)),
         choice=data["choice"],
         reason=data["reason"],
         signature=data["signature"],
-        position=state.length,
+        position=position,
         at=at,
     )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 from concerted.consensus.decisions.rule import ABSTAIN, REJECT, Rule, share
@@ -70,13 +70,20 @@ def open_tally(electorate: Mapping[AgentId, int], options: Iterable[str], rule: 
 def count(tally: Tally, rule: Rule, voter: AgentId, choice: str, weight: int) -> Tally:
     """Return the tally with one more ballot, of a voter who has not voted yet."""
     has_veto = voter in rule.vetoes
-    tally = replace(tally, vetoes_out=tally.vetoes_out - has_veto)
+    approvals, rejections, abstentions, vetoed_by = (
+        tally.approvals,
+        tally.rejections,
+        tally.abstentions,
+        tally.vetoed_by,
+    )
     if choice == ABSTAIN:
-        return replace(tally, abstentions=tally.abstentions + weight)
-    if choice == REJECT:
-        vetoed_by = (*tally.vetoed_by, voter) if has_veto else tally.vetoed_by
-        return replace(tally, rejections=tally.rejections + weight, vetoed_by=vetoed_by)
-    return replace(tally, approvals={**tally.approvals, choice: tally.approvals[choice] + weight})
+        abstentions += weight
+    elif choice == REJECT:
+        rejections += weight
+        vetoed_by = (*vetoed_by, voter) if has_veto else vetoed_by
+    else:
+        approvals = {**approvals, choice: approvals[choice] + weight}
+    return Tally(tally.total, approvals, rejections, abstentions, tally.vetoes_out - has_veto, vetoed_by)
 
 
 def final(rule: Rule, tally: Tally) -> Verdict:

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Blocked", "WaitGraph", "is_mere_waiting"]
 
-MET = frozenset(("sync_point", "barrier", "double_barrier", "phaser", "latch", "progress", "decision"))
+MET = frozenset((
+    "sync_point", "barrier", "double_barrier", "phaser", "latch", "progress", "decision", "agreement",
+))  # fmt: skip
 SCANNED_MAX = 1_000  # leases and tickets that are gone through to see that they are a mere queue
 AGENTS_MAX = 5_000  # looked at from one batch of new waits; whoever lies beyond counts as able to act
 
