@@ -53,6 +53,7 @@ LATE_IMPORTS: set[tuple[str, str]] = {
     ("concerted.client.calls", "concerted.client.deciding"),
     ("concerted.client.calls", "concerted.client.meeting"),
     ("concerted.client.calls", "concerted.client.sharing"),
+    ("concerted.replicas.clients.speaking", "concerted.replicas.clients.signed_client"),  # takes the extra [pbft]
     ("concerted.engine.primitives.primitives", "concerted.engine.primitives.memory_leases"),  # so do these
     ("concerted.engine.primitives.actions", "concerted.sync.barriers.barrier"),
     ("concerted.runs.verbs", "concerted.runs"),

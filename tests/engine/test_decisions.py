@@ -130,6 +130,8 @@ def test_how_the_log_is_kept_is_said_and_nothing_else_is_pretended(bench):
         with pytest.raises(Invalid, match="which is single"):
             await b.serve(opened("e", algorithm="database"))
         with pytest.raises(Invalid, match="there is nothing else"):
+            await b.serve(opened("e", algorithm="counting"))
+        with pytest.raises(Invalid, match="which is single"):
             await b.serve(opened("e", algorithm="raft"))
 
     bench(main)

@@ -15,7 +15,7 @@ def algorithm_here(wanted: str | None, caller: Caller) -> Algorithm:
     Raises:
         Invalid: it was asked for otherwise.
     """
-    here: Algorithm = "database" if caller.shared else "single"
+    here: Algorithm = caller.kept_by or ("database" if caller.shared else "single")
     if wanted is None or wanted == here:
         return here
     if wanted in ALGORITHMS:

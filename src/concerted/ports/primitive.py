@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from concerted.config.settings import Coordination
+from concerted.consensus.keeping import Replicated
 from concerted.ports.commands import Command, Role
 from concerted.values import AgentId, Instant
 
@@ -17,7 +18,7 @@ class Caller(msgspec.Struct, frozen=True):
     """For whom a command is served, once the door knows.
 
     is_admin: it acts as an administrator.  now: when it is served.  config: the coordinator's settings.
-    shared: whether other processes write to the store.
+    shared: whether other processes write to the store.  kept_by: how the log is kept, if not by the store.
     """
 
     agent: AgentId
@@ -25,6 +26,7 @@ class Caller(msgspec.Struct, frozen=True):
     now: Instant = 0.0
     config: Coordination = Coordination()
     shared: bool = False
+    kept_by: Replicated | None = None
 
 
 class Ask(Command, frozen=True, kw_only=True):

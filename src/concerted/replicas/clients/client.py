@@ -1,0 +1,364 @@
+"""A client of a group: it finds who leads, and asks until it is answered or its time is over.
+
+    group = GroupClient(description)
+    result = await group.do(command, agent="ann", timeout_s=30)
+
+Each command has a number in the client's session.  Asked again, of whichever replica, it counts once; so a command
+whose answer was lost is simply asked again.
+
+Source: Ongaro's thesis 2014, chapter 6.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import secrets
+from typing import Any
+
+import msgspec
+
+from concerted.consensus.quorum import NodeId
+from concerted.consensus.sessions import OPEN, Answer, Command
+from concerted.errors import TimedOut, Unreachable, from_wire
+from concerted.ports.primitive import Ask
+from concerted.replicas.kept import AGREEMENT, Given, KeptEvent, Outcome
+from concerted.replicas.server import Status
+from concerted.replicas.spec import Group
+from concerted.replicas.wire import Asked, Channel, Hello, Told, Verb, connect
+
+__all__ = ["GroupClient"]
+
+FIRST_PAUSE_S = 0.01
+LONGEST_PAUSE_S = 0.2
+ANSWER_S = 5.0  # how long one replica may take to answer before another one is asked
+WAITS: tuple[Verb, ...] = ("wait", "events")
+
+
+class GroupClient:
+    """A group's client, until `close`.  It may ask many things at once."""
+
+    def __init__(self, group: Group, name: str = "client") -> None:
+        self.group = group
+        self.name = name
+        self._lines: dict[NodeId, Line] = {}
+        self._connecting: dict[NodeId, asyncio.Task[Line | None]] = {}
+        self._order = sorted(group.replicas)
+        self._leader: NodeId = self._order[0]
+        self._session: Session | None = None
+        self._opening: asyncio.Task[Session] | None = None
+        self._closed = False
+
+    async def do(self, command: Ask, *, agent: str | None = None, is_admin: bool = False, timeout_s: float) -> Any:
+        """Have a command put into the group's log and carried out, once; return its result.
+
+        Raises:
+            ConcertedError: it is refused.  Unreachable: the client was closed.  TimedOut: no answer in time; whether it
+                was done is learned by asking again.
+        """
+        body = self._given(command, agent, is_admin)
+        try:
+            async with asyncio.timeout(timeout_s):
+                if self.group.algorithm == "paxos" and command.kind == AGREEMENT:  # no leader is needed
+                    return self._result(command, _outcome.decode((await self._ask_anybody("agree", body)).body))
+                return self._result(command, await self._put(body))
+        except TimeoutError:
+            raise self._too_late(timeout_s) from None
+
+    async def read(self, command: Ask, *, agent: str | None = None, timeout_s: float) -> Any:
+        """Look at what the group keeps, as everybody who was answered before has left it.
+
+        Raises:
+            ConcertedError: there is no such thing.  TimedOut: no answer in time.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                told = await self._ask_leader("read", self._given(command, agent, False))
+        except TimeoutError:
+            raise self._too_late(timeout_s) from None
+        return self._result(command, _outcome.decode(told.body))
+
+    async def wait(self, command: Ask, *, agent: str | None = None, timeout_s: float) -> Any:
+        """Wait until what a command asks about is not pending any more; return how it is then.
+
+        Raises:
+            ConcertedError: there is no such thing.  TimedOut: it is pending still.
+        """
+        body = self._given(command, agent, False)
+        try:
+            async with asyncio.timeout(timeout_s):
+                told = await self._ask_leader("read", body)
+                result = self._result(command, _outcome.decode(told.body))
+                if result.pending:
+                    told = await self._ask_anybody("wait", body)
+                    result = self._result(command, _outcome.decode(told.body))
+                return result
+        except TimeoutError:
+            raise self._too_late(timeout_s) from None
+
+    async def history(self, stream: str, after: int, *, timeout_s: float) -> list[KeptEvent]:
+        """Return the events of an object after number `after`, as whoever leads knows them now.
+
+        Raises:
+            TimedOut: no answer in time.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                if self.group.algorithm == "paxos" and stream.startswith(f"{AGREEMENT}:"):
+                    return await self._agreed_events(stream, after)
+                told = await self._ask_leader("history", stream.encode(), after)
+        except TimeoutError:
+            raise self._too_late(timeout_s) from None
+        return _events.decode(told.body)
+
+    async def _agreed_events(self, stream: str, after: int) -> list[KeptEvent]:
+        """Return what any replica knows of an agreement that was reached outside the log; all that know it agree."""
+        for node in [self._leader, *(each for each in self._order if each != self._leader)]:
+            told = await self._ask(node, "history", stream.encode(), after)
+            found = _events.decode(told.body) if told is not None and told.status == "ok" else []
+            if found:
+                return found
+        return []
+
+    async def events(self, stream: str, after: int, *, timeout_s: float) -> list[KeptEvent]:
+        """Return the events of an object, named `KIND:ID`, after number `after`, as soon as there are any.
+
+        Raises:
+            TimedOut: there are none yet.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                told = await self._ask_anybody("events", stream.encode(), after)
+        except TimeoutError:
+            raise self._too_late(timeout_s) from None
+        return _events.decode(told.body)
+
+    async def status(self, node: NodeId, *, timeout_s: float) -> Status:
+        """Return how one replica stands.
+
+        Raises:
+            TimedOut: it does not answer.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    told = await self._ask(node, "status", b"")
+                    if told is not None:
+                        return _status.decode(told.body)
+                    await asyncio.sleep(LONGEST_PAUSE_S)
+        except TimeoutError:
+            raise self._too_late(timeout_s) from None
+
+    async def close(self) -> None:
+        """Hang up; who still waits is told so, and whether that was done is not known."""
+        self._closed = True
+        tasks: list[asyncio.Task[Any]] = list(self._connecting.values())
+        if self._opening is not None:
+            tasks.append(self._opening)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        lines, self._lines = self._lines, {}
+        for line in lines.values():
+            line.channel.close()
+        await asyncio.sleep(0)
+
+    # One command
+
+    async def _put(self, body: bytes) -> Outcome:
+        while True:
+            session = self._session or await self._open_session()
+            number = session.begin()
+            try:
+                command = Command(session.id, number, body, session.answered)
+                answer = _answer.decode((await self._ask_leader("propose", command.encode())).body)
+            finally:
+                session.end(number)
+            if answer.status == "done":
+                return _outcome.decode(answer.result)
+            if session is self._session:  # expired: what groups keep is asked for again without harm
+                self._session = None
+
+    async def _open_session(self) -> Session:
+        """Return the session that all who wait for one will have."""
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._open())
+        return await asyncio.shield(self._opening)
+
+    async def _open(self) -> Session:
+        try:
+            command = Command(OPEN, secrets.randbits(62) + 1).encode()
+            told = await self._ask_leader("propose", command)
+            self._session = Session(_answer.decode(told.body).session)
+            return self._session
+        finally:
+            self._opening = None
+
+    def _given(self, command: Ask, agent: str | None, is_admin: bool) -> bytes:
+        return _pack(Given(_json(command), agent or self.name, is_admin))
+
+    def _result(self, command: Ask, outcome: Outcome) -> Any:
+        if outcome.error is not None:
+            raise from_wire(outcome.error)
+        return msgspec.json.decode(outcome.ok, type=command.result)
+
+    def _too_late(self, timeout_s: float) -> TimedOut:
+        count = len(self.group.replicas)
+        return TimedOut(
+            f"group {self.group.id} has not answered within {timeout_s:g} s; a majority of its {count} replicas must "
+            "be up and see each other; ask again, it counts once"
+        )
+
+    # Whom to ask
+
+    async def _ask_leader(self, verb: Verb, body: bytes, after: int = 0) -> Told:
+        """Ask whoever leads, wherever that is, until there is an answer."""
+        pause_s, is_sent_on = FIRST_PAUSE_S, False
+        while True:
+            asked = self._leader
+            told = await self._ask(asked, verb, body, after)
+            if told is not None and told.status == "ok":
+                return told
+            if told is not None and told.status == "not_leader" and told.leader in self._order and told.leader != asked:
+                self._leader = told.leader
+                if not is_sent_on:  # at once; but two that name each other are not asked without a pause
+                    is_sent_on = True
+                    continue
+            elif asked == self._leader and (told is None or told.status == "not_leader"):
+                self._leader = self._order[(self._order.index(asked) + 1) % len(self._order)]
+            is_sent_on = False
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    async def _ask_anybody(self, verb: Verb, body: bytes, after: int = 0) -> Told:
+        """Ask one replica after the other until there is an answer; one that is cut off may never have one."""
+        for node in itertools.cycle([self._leader, *(each for each in self._order if each != self._leader)]):
+            told = await self._ask(node, verb, body, after)
+            if told is not None and told.status == "ok":
+                return told
+            await asyncio.sleep(FIRST_PAUSE_S)
+        raise AssertionError("a cycle has no end")
+
+    async def _ask(self, node: NodeId, verb: Verb, body: bytes, after: int = 0) -> Told | None:
+        """Ask one replica; None: it is not there, or has gone, or takes too long."""
+        if self._closed:
+            raise Unreachable(f"this client of group {self.group.id} is closed; make another one")
+        line = self._lines.get(node)
+        if line is None or not line.channel.is_open:
+            line = await self._connected(node)
+            if line is None:
+                return None
+        return await line.ask(verb, body, self.name, after)
+
+    async def _connected(self, node: NodeId) -> Line | None:
+        """Return the one channel to a replica that all who wait for it will have; None: it is not there."""
+        connecting = self._connecting.get(node)
+        if connecting is None:
+            connecting = self._connecting[node] = asyncio.create_task(self._connect(node))
+        return await asyncio.shield(connecting)
+
+    async def _connect(self, node: NodeId) -> Line | None:
+        line = Line()
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                await connect(self.group.address(node), Hello(self.group.id, self.group.secret), line.make)
+            self._lines[node] = line
+            return line
+        except OSError:  # TimeoutError is one
+            return None
+        finally:
+            del self._connecting[node]
+
+
+class Session:
+    """A client's session: which numbers are in use, and up to which one all is answered, or given up."""
+
+    def __init__(self, id: int) -> None:
+        self.id = id
+        self._last = 0
+        self._open: dict[int, None] = {}  # ascending
+
+    def begin(self) -> int:
+        """Return the number of the next command."""
+        self._last += 1
+        self._open[self._last] = None
+        return self._last
+
+    def end(self, number: int) -> None:
+        """Take note that nobody waits for this one any more."""
+        del self._open[number]
+
+    @property
+    def answered(self) -> int:
+        """Up to this number nobody waits for anything."""
+        return next(iter(self._open), self._last + 1) - 1
+
+
+class Line:
+    """A channel to one replica, and what was asked on it."""
+
+    channel: Channel
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._last = 0
+        self._asked: dict[
+            int, tuple[float, asyncio.Future[Told | None]]
+        ] = {}  # id -> (until when, answer); oldest first
+        self._sweeping: asyncio.TimerHandle | None = None
+
+    def make(self) -> Channel:
+        """Make the channel."""
+        self.channel = Channel(self._told, self._lost)
+        return self.channel
+
+    async def ask(self, verb: Verb, body: bytes, agent: str, after: int) -> Told | None:
+        """Ask, and return what is told; None: nothing, in ANSWER_S."""
+        self._last = id = self._last + 1
+        told: asyncio.Future[Told | None] = self._loop.create_future()
+        self._asked[id] = self._loop.time() + ANSWER_S, told
+        if self._sweeping is None:
+            self._sweeping = self._loop.call_later(ANSWER_S, self._sweep)
+        self.channel.send(_pack(Asked(id, verb, body, agent, after)))
+        answer: Told | None = None
+        try:
+            answer = await told
+        finally:
+            self._asked.pop(id, None)
+            if answer is None and verb in WAITS:  # it would be remembered there until the object changes
+                self.channel.send(_pack(Asked(id, "forget")))
+        return answer
+
+    def _sweep(self) -> None:
+        """Give up what was asked too long ago: one timer for all of it."""
+        self._sweeping = None
+        now = self._loop.time()
+        for until, told in list(self._asked.values()):
+            if until > now:
+                self._sweeping = self._loop.call_at(until, self._sweep)
+                break
+            if not told.done():
+                told.set_result(None)
+
+    def _told(self, _channel: Channel, frame: bytes) -> None:
+        told = _told.decode(frame)
+        waiting = self._asked.get(told.id)
+        if waiting is not None and not waiting[1].done():
+            waiting[1].set_result(told)
+
+    def _lost(self, _channel: Channel) -> None:
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        for _, told in self._asked.values():
+            if not told.done():
+                told.set_result(None)
+
+
+_pack = msgspec.msgpack.Encoder().encode
+_json = msgspec.json.Encoder().encode
+_told = msgspec.msgpack.Decoder(Told)
+_answer = msgspec.msgpack.Decoder(Answer)
+_outcome = msgspec.json.Decoder(Outcome)
+_status = msgspec.json.Decoder(Status)
+_events = msgspec.msgpack.Decoder(list[KeptEvent])

@@ -1,0 +1,377 @@
+"""What a group keeps: decisions, agreements and logs, each a machine of its own, behind the sessions of clients.
+
+    entry of the log = Proposed(at, by, command of a session = Given(agent, command))
+
+It is the state machine of all replicas: everything here follows from the entries, in their order, and from nothing
+else.  Time is an entry too: each says when its proposer has proposed it, and the group's time is the latest that was
+said, so a deadline passes at one and the same entry everywhere.  Where replicas may lie, it is what f + 1 of them have
+said, at least one of whom is honest.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import msgspec
+
+from concerted.consensus.agreement import Propose
+from concerted.consensus.entries import Entry, Snapshot
+from concerted.consensus.keeping import Replicated
+from concerted.consensus.quorum import NodeId
+from concerted.consensus.sessions import Answer, Sessions
+from concerted.errors import ConcertedError, Invalid, NotAllowed, NotFound
+from concerted.machine import Event, Look, Machine, Result, Send, Wake
+from concerted.ports.commands import decode_command
+from concerted.ports.primitive import Ask, Caller
+from concerted.replicas.protocols.entering import Entering, Proposed
+from concerted.values import AgentId, Instant
+
+__all__ = ["AGREEMENT", "MACHINES", "Given", "Kept", "KeptEvent", "Outcome"]
+
+MACHINES: Mapping[str, str] = {
+    "agreement": "concerted.consensus.agreement",
+    "decision": "concerted.consensus.decisions.decision",
+    "decision_log": "concerted.consensus.decision_log",
+}
+
+AGREEMENT = "agreement"
+LEADERLESS = "paxos agrees on a value without a leader and without a log: propose one; there is nothing to open"
+DEPTH = 100  # of lists and objects within each other, in a command
+UNWRITABLE = (TypeError, UnicodeError, RecursionError, NotImplementedError)  # what encoding a strange value raises
+
+
+class Given(msgspec.Struct, frozen=True, array_like=True):
+    """What a client wants done: a command as JSON, and for whom."""
+
+    command: bytes
+    agent: str
+    is_admin: bool = False
+
+
+class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What came of it.  index: of the entry that did it.  ok: the result; error: as `ConcertedError.to_wire`."""
+
+    index: int
+    term: int
+    ok: msgspec.Raw = msgspec.Raw()
+    error: dict[str, Any] | None = None
+
+
+class KeptEvent(msgspec.Struct, frozen=True, array_like=True):
+    """One event of one object.  index: of the entry by which it happened.  sends: the messages that it has caused."""
+
+    index: int
+    at: Instant
+    kind: str
+    agent: str | None
+    ref: str | None
+    data: dict[str, Any]
+    sends: tuple[Send, ...] = ()
+
+
+@dataclass(slots=True, eq=False)
+class Thing:
+    """One object.  events: all there were; its state follows from them."""
+
+    machine: Machine[Any]
+    state: Any = None
+    wake_at: Instant | None = None
+    events: list[KeptEvent] = field(default_factory=list)
+
+
+class Kept:
+    """All of it.
+
+    algorithm: how the log is kept.  honest: how many replicas must have said a time; 1 where none lies.
+
+    index: the last entry that was applied.  now: the group's time.  touched: the objects that the last entry changed;
+    settled: those of them for which somebody's wait may be over.
+    """
+
+    def __init__(
+        self, algorithm: Replicated = "raft", honest: int = 1, entering: Entering = Entering(0)  # noqa: B008 -- frozen
+    ) -> None:  # fmt: skip
+        self.algorithm: Replicated = algorithm
+        self.honest = honest
+        self._entering = entering
+        self._only_for: AgentId | None = None  # the agent for whom the entry at hand may speak
+        self.index = 0
+        self.term = 0
+        self.now: Instant = 0.0
+        self.touched: list[str] = []
+        self.settled: list[str] = []
+        self.sessions = Sessions()
+        self._said: dict[NodeId, Instant] = {}
+        self._things: dict[str, Thing] = {}
+        self._wakes: dict[str, Instant] = {}  # object -> when the time should be said to it
+        self._agreed: dict[str, Thing] = {}  # agreements that were reached outside the log, as the synod tells
+
+    # Entries
+
+    def apply(self, entry: Entry) -> Answer | None:
+        """Apply the next entry; return what its client is told."""
+        assert entry.index == self.index + 1, f"entry {entry.index} is applied after {self.index}"
+        self.index, self.term = entry.index, entry.term
+        self.touched, self.settled = [], []
+        if entry.command is None:
+            return None
+        entered = self._entering.unwrap(entry.command)
+        proposed, self._only_for = entered.proposed, entered.only_for
+        if entered.says_time:
+            self._hear_time(proposed)
+        if not proposed.command:
+            self._wake_due()
+            return None
+        return self.sessions.apply(Entry(entry.index, entry.term, proposed.command), self._carry_out)
+
+    def next_wake(self) -> Instant | None:
+        """Return when the time should be said, if anything waits for it."""
+        return min(self._wakes.values(), default=None)
+
+    def _hear_time(self, proposed: Proposed) -> None:
+        if self.honest == 1:
+            self.now = max(self.now, proposed.at)
+            return
+        said = self._said
+        said[proposed.by] = max(proposed.at, said.get(proposed.by, 0.0))
+        if len(said) >= self.honest:
+            self.now = max(self.now, sorted(said.values(), reverse=True)[self.honest - 1])
+
+    def _wake_due(self) -> None:
+        for stream in sorted(stream for stream, at in self._wakes.items() if at <= self.now):
+            self._decide(stream, self._things[stream], Wake())
+
+    def _carry_out(self, body: bytes) -> bytes:
+        """Do what a client wants; the same on every replica, refusals included."""
+        try:
+            given, command = read_given(body)
+            if self._only_for is not None:
+                given = self._speaking(given)
+            if self.algorithm == "paxos" and command.kind == AGREEMENT:
+                raise Invalid(LEADERLESS)
+            stream = stream_of(command)
+            thing = self._things.get(stream) or Thing(machine_of(command.kind))
+            request = command.request(self._caller(given))
+            if command.attaches and thing.state is not None:
+                request = Look()
+            self._decide(stream, thing, request)
+            result = thing.machine.answer(thing.state, request, self.now)
+            return _encode(Outcome(self.index, self.term, ok=msgspec.Raw(_encode(result))))
+        except ConcertedError as error:
+            return _encode(Outcome(self.index, self.term, error=error.to_wire()))
+        except UNWRITABLE as error:
+            wrong = Invalid(f"what was given has no JSON form and cannot be kept: {error}")
+            return _encode(Outcome(self.index, self.term, error=wrong.to_wire()))
+
+    def _decide(self, stream: str, thing: Thing, request: Any) -> None:
+        """Let a machine decide, and take over what it decides; a refusal changes nothing.
+
+        Raises:
+            ConcertedError: the machine refuses.
+        """
+        step = thing.machine.decide(thing.state, request, self.now)
+        state = thing.state
+        for event in step.events:
+            state = thing.machine.evolve(state, event, self.now)
+        if step.events:
+            thing.events += [self._kept(event) for event in step.events]
+            if step.sends:
+                thing.events[-1] = msgspec.structs.replace(thing.events[-1], sends=step.sends)
+            self._things[stream] = thing
+            self.touched.append(stream)
+            if any(True for event in step.events for _ in thing.machine.wakes(event)):
+                self.settled.append(stream)
+        thing.state = state
+        if stream in self._things:
+            self._set_wake(stream, thing, step.wake_at)
+
+    def _set_wake(self, stream: str, thing: Thing, at: Instant | None) -> None:
+        thing.wake_at = at
+        if at is not None:
+            self._wakes[stream] = at
+        else:
+            self._wakes.pop(stream, None)
+
+    def _kept(self, event: Event) -> KeptEvent:
+        data = msgspec.json.decode(_encode(event.data))
+        return KeptEvent(self.index, self.now, event.kind, event.agent, event.ref, data)
+
+    def _speaking(self, given: Given) -> Given:
+        """Return what was given as said by whom it may be said.
+
+        Raises:
+            NotAllowed: by somebody else than it names.
+        """
+        if given.agent != self._only_for:
+            raise NotAllowed(f"{self._only_for} may not speak for {given.agent} in this group", agent=self._only_for)
+        return msgspec.structs.replace(given, is_admin=False)
+
+    def _caller(self, given: Given) -> Caller:
+        return Caller(AgentId(given.agent), given.is_admin, self.now, kept_by=self.algorithm)
+
+    # Looking
+
+    def look(self, body: bytes) -> tuple[Result, str]:
+        """Answer a command that changes nothing; return the answer and which object it is about.
+
+        Raises:
+            ConcertedError: there is no such thing, or the command is none.
+        """
+        given, command = read_given(body)
+        stream = stream_of(command)
+        thing = self._things.get(stream) or self._agreed.get(stream)
+        if thing is None:
+            raise NotFound(f"this group keeps no {command.kind} {command.id}", id=command.id)
+        return thing.machine.answer(thing.state, command.request(self._caller(given)), self.now), stream
+
+    def events(self, stream: str, after: int) -> list[KeptEvent]:
+        """Return an object's events from number `after` + 1 on; the first is number 1."""
+        thing = self._things.get(stream) or self._agreed.get(stream)
+        return [] if thing is None else thing.events[after:]
+
+    def streams(self) -> Iterator[str]:
+        """Yield what there is."""
+        return iter(self._things)
+
+    # Agreements outside the log
+
+    def agreed(self, stream: str, value: bytes) -> None:
+        """Take note of what was chosen for an agreement: the proposal itself, and when it was made."""
+        self.touched, self.settled = [], []
+        if stream not in self._agreed:
+            self._agreed[stream] = self._proposed_alone(stream, value)
+            self.touched, self.settled = [stream], [stream]
+
+    def may_be_agreed(self, stream: str, value: bytes) -> bool:
+        """Say whether a value may be chosen for an agreement; the same at every replica, at all times."""
+        try:
+            self._proposed_alone(stream, value)
+        except (ConcertedError, msgspec.MsgspecError):
+            return False
+        return True
+
+    def answer_agreed(self, body: bytes) -> bytes:
+        """Return what a proposer is told, once there is a value; before that, what is wrong with the proposal."""
+        try:
+            given, command = read_given(body)
+            request = command.request(self._caller(given))
+            thing = self._agreed.get(stream_of(command))
+            if thing is None:
+                _require_leaderless(command, request)
+                machine_of(AGREEMENT).decide(None, request, self.now)
+                raise Invalid(f"the proposal for {command.id} was refused; propose another value, or later")
+            thing.machine.decide(thing.state, request, self.now)
+            result = thing.machine.answer(thing.state, request, self.now)
+            return _encode(Outcome(self.index, self.term, ok=msgspec.Raw(_encode(result))))
+        except ConcertedError as error:
+            return _encode(Outcome(self.index, self.term, error=error.to_wire()))
+
+    def _proposed_alone(self, stream: str, value: bytes) -> Thing:
+        """Return the agreement that one proposal comes to.
+
+        Raises:
+            ConcertedError: it is none.  msgspec.MsgspecError: nor anything else.
+        """
+        proposed = self._entering.unwrap(value).proposed
+        given, command = read_given(proposed.command)
+        request = command.request(self._caller(given))
+        _require_leaderless(command, request)
+        if stream_of(command) != stream:
+            raise Invalid(f"a proposal for {command.id} under the name of {stream}")
+        thing = Thing(machine_of(AGREEMENT))
+        for event in thing.machine.decide(None, request, proposed.at).events:
+            thing.state = thing.machine.evolve(thing.state, event, proposed.at)
+            thing.events.append(msgspec.structs.replace(self._kept(event), at=proposed.at))
+        return thing
+
+    # Snapshots
+
+    def dump(self) -> bytes:
+        """Return everything, for a snapshot."""
+        things = [(stream, thing.wake_at, thing.events) for stream, thing in self._things.items()]
+        return _pack.encode((self.index, self.term, self.now, self._said, self.sessions.dump(), things))
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Become what another replica was at a snapshot."""
+        index, term, now, said, sessions, things = _dumped.decode(snapshot.data)
+        assert index == snapshot.index, f"a snapshot of entry {index} under the name {snapshot.index}"
+        self.index, self.term, self.now, self._said = index, term, now, said
+        self.sessions = Sessions.load(sessions)
+        self._things, self._wakes = {}, {}
+        for stream, wake_at, events in things:
+            machine = machine_of(stream.partition(":")[0])
+            state = None
+            for each in events:
+                agent = None if each.agent is None else AgentId(each.agent)
+                state = machine.evolve(state, Event(each.kind, agent, each.ref, each.data), each.at)
+            thing = self._things[stream] = Thing(machine, state, events=events)
+            self._set_wake(stream, thing, wake_at)
+        self.touched = self.settled = list(self._things)
+
+
+def read_given(body: bytes) -> tuple[Given, Ask]:
+    """Read what a client wants.
+
+    Raises:
+        Invalid: it is no command, or of something that groups do not keep.
+    """
+    try:
+        given = _given.decode(body)
+    except msgspec.MsgspecError as error:
+        raise Invalid(f"this is no command: {error}") from error
+    if given.command.count(b"[") + given.command.count(b"{") > DEPTH:
+        _require_shallow(given.command)
+    command = decode_command(given.command)
+    if not isinstance(command, Ask) or command.kind not in MACHINES:
+        raise Invalid(
+            f"groups of replicas keep {', '.join(MACHINES)}; {type(command).__name__} is about something else"
+        )
+    return given, command
+
+
+def _require_leaderless(command: Ask, request: Any) -> None:
+    """See whether something can be agreed on without a log.
+
+    Raises:
+        Invalid: it cannot.
+    """
+    if not isinstance(request, Propose):
+        raise Invalid(LEADERLESS)
+    if request.deadline_at is not None:
+        raise Invalid(f"agreement {command.id}: without a log no deadline can pass for all; leave it out, or take raft")
+
+
+def stream_of(command: Ask) -> str:
+    """Return the name under which the object of a command is kept."""
+    return f"{command.kind}:{command.id}"
+
+
+def machine_of(kind: str) -> Machine[Any]:
+    """Return the machine of a kind of object that groups keep."""
+    return cast("Machine[Any]", importlib.import_module(MACHINES[kind]))
+
+
+def _require_shallow(command: bytes) -> None:
+    """Refuse what is nested too deeply by a bound of our own: that of the interpreter is not the same everywhere.
+
+    Raises:
+        Invalid: it is.
+    """
+    depth = 0
+    for found in _BRACKETS.finditer(command):
+        depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(found[0], 0)
+        if depth > DEPTH:
+            raise Invalid(f"the command is nested more than {DEPTH} deep")
+
+
+_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_pack = msgspec.msgpack.Encoder()
+_encode = msgspec.json.Encoder(order="deterministic").encode
+_given = msgspec.msgpack.Decoder(Given)
+_dumped = msgspec.msgpack.Decoder(
+    tuple[int, int, float, dict[int, float], bytes, list[tuple[str, float | None, list[KeptEvent]]]]
+)

@@ -1,0 +1,1 @@
+"""How each protocol is run as a replica: one line of a table each."""

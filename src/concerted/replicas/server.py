@@ -1,0 +1,380 @@
+"""A replica's door: other replicas and clients connect to it, and each is told what it has asked for.
+
+    connected --Hello with the group's secret--> another replica: its messages are taken
+                                              |  a client: its commands, reads and waits are
+              --anything else, or nothing for GREETING_S--> closed
+
+A command is answered when its entry has been applied here; where leadership is lost meanwhile its client is told to
+ask again, under the same number, so that it counts once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from concerted.consensus.quorum import NodeId
+from concerted.consensus.ready import ReadId
+from concerted.consensus.replicated_log import Message
+from concerted.consensus.sessions import OPEN, Answer, Command
+from concerted.errors import ConcertedError, Invalid, NotFound, Unreachable
+from concerted.replicas.file import ReplicaFile
+from concerted.replicas.kept import AGREEMENT, Kept, KeptEvent, Outcome, read_given, stream_of
+from concerted.replicas.keys import read_key
+from concerted.replicas.peers import Peers
+from concerted.replicas.protocols.algorithms import kind_of
+from concerted.replicas.replica import COMPACT_ENTRIES, Replica
+from concerted.replicas.spec import Group, check_group
+from concerted.replicas.waiting import Commands, Guest, Wanted, Watches
+from concerted.replicas.wire import (
+    ASKED_BYTES,
+    FRAME_BYTES,
+    HELLO_BYTES,
+    Asked,
+    Channel,
+    Hello,
+    Told,
+    is_member,
+    listen,
+)
+
+__all__ = ["Server", "Status"]
+
+WAITING_COUNT = 100_000  # what clients may wait for at one replica; beyond it they are told to come later
+GUESTS_COUNT = 10_000  # channels at once; whoever connects beyond that is hung up on
+GREETING_S = 5.0  # in which whoever connects says who it is
+AGREED = AGREEMENT.encode() + b":"
+EVENTS_COUNT = 1_000  # of one object, in one answer
+
+
+class Status(msgspec.Struct, frozen=True):
+    """How a replica stands.  role: leads, follows, or knows of no leader.  applied: the last entry it has applied.
+
+    accused: replicas that have provably lied to it.
+    """
+
+    group: str
+    node: NodeId
+    algorithm: str
+    leader: NodeId | None
+    term: int
+    applied: int
+    accused: tuple[NodeId, ...] = ()
+
+
+class Server:
+    """One replica and its door, from `open` to `close`.  stopped: is set when it cannot go on, and `error` says why."""
+
+    def __init__(
+        self, group: Group, node: NodeId, folder: str | os.PathLike[str], *, compact_entries: int = COMPACT_ENTRIES
+    ) -> None:  # fmt: skip
+        """Take a group's description, the id of this replica, and the folder in which its file is.
+
+        compact_entries: how many entries its log has, at least, when a snapshot takes their place.
+
+        Raises:
+            Invalid: there is no such group, or no such replica in it.
+        """
+        if compact_entries < 1:
+            raise Invalid(f"a snapshot after {compact_entries} entries; after at least 1")
+        self.group = check_group(group)
+        self.node = node
+        self.address = group.address(node)
+        self.folder = Path(folder)
+        self.stopped = asyncio.Event()
+        self.error: ConcertedError | None = None
+        self._compact_entries = compact_entries
+        self._kind = kind_of(group.algorithm)
+        self._messages = self._kind.decoder()
+        self._peers = Peers(group, node)
+        self._replica: Replica | None = None
+        self._listening: asyncio.Server | None = None
+        self._guests: dict[Channel, Guest] = {}
+        self._commands: Commands[tuple[int, int]] = Commands()
+        self._agreements: Commands[str] = Commands()
+        self._reads = 0
+        self._reading: dict[ReadId, Wanted] = {}
+        self._watches = Watches()
+        self.accused_nodes: set[NodeId] = set()
+
+    @property
+    def replica(self) -> Replica:
+        """The replica, once it is open."""
+        assert self._replica is not None, f"replica {self.node} is not open"
+        return self._replica
+
+    async def open(self) -> None:
+        """Read the file, listen, and look for the others.
+
+        Raises:
+            StoreDamaged: the file is damaged where it was durable, or is another's.
+            Conflict: another process is this replica.
+            Unreachable: the file or the address cannot be had.
+            Invalid: its private key is missing, or is not the one by which the group knows it.
+        """
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._replica = _replica_at(self.folder, self, self._compact_entries)
+        try:
+            self._listening = await listen(self.address, self._make_channel)
+        except OSError as error:
+            await self.replica.stop()
+            raise Unreachable(
+                f"replica {self.node} of {self.group.id} cannot listen at {self.address}: {error}; name another one",
+                address=self.address,
+            ) from error
+        self._peers.open()
+        self.replica.start()
+
+    async def close(self) -> None:
+        """Stop.  What was acknowledged is in the file."""
+        if self._listening is not None:
+            if "/" in self.address:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self.address)
+            self._listening.close()
+        await self._peers.close()
+        for channel in list(self._guests):
+            channel.close()
+        await self.replica.stop()
+
+    # What comes in
+
+    def _make_channel(self) -> Channel:
+        channel = Channel(self._heard_frame, self._gone, HELLO_BYTES)
+        self._guests[channel] = Guest(asyncio.get_running_loop().call_later(GREETING_S, channel.abort))
+        if len(self._guests) > GUESTS_COUNT:
+            asyncio.get_running_loop().call_soon(channel.abort)
+        return channel
+
+    def _gone(self, channel: Channel) -> None:
+        guest = self._guests.pop(channel, None)
+        if guest is not None:
+            guest.greeting.cancel()
+            for wanted in list(guest.watches.values()):
+                self._watches.remove(wanted, guest)
+
+    def _heard_frame(self, channel: Channel, frame: bytes) -> None:
+        guest = self._guests.get(channel)
+        if guest is None:
+            return
+        if guest.node == 0:
+            self._asked(channel, guest, _asked.decode(frame))
+        elif guest.node is None:
+            _greet(self, channel, guest, _hello.decode(frame))
+        else:
+            node = guest.node
+            messages: list[Message] = self._messages.decode(frame)
+            self.replica.receive([each for each in messages if each.to == self.node and each.source == node])
+
+    def _asked(self, channel: Channel, guest: Guest, asked: Asked) -> None:
+        wanted = Wanted(channel, asked)
+        waiting = self._commands.count + self._agreements.count + len(self._reading) + self._watches.count
+        match asked.verb:
+            case "status":
+                self._tell(wanted, _json(_status_of(self)))
+            case "forget":
+                if asked.id in guest.watches:
+                    self._watches.remove(guest.watches[asked.id], guest)
+            case _ if waiting >= WAITING_COUNT or asked.id in guest.watches:
+                self._turn_away(wanted, None, later=True)
+            case "propose":
+                self._propose(wanted)
+            case "agree":
+                self._agree(wanted)
+            case "events" | "history" if asked.after < 0:
+                raise Invalid(f"events after number {asked.after}; the first is number 1")
+            case "history" if self._kind.is_signed or asked.body.startswith(AGREED):  # whoever asks compares several
+                self._tell(wanted, _seen(wanted.asked, self.replica.kept))
+            case "read" | "history":
+                self._reads += 1
+                self._reading[ReadId(self._reads)] = wanted
+                self.replica.read(ReadId(self._reads))
+            case "wait":
+                self._look(wanted, guest)
+            case "events":
+                self._show_events(wanted, guest)
+
+    def _propose(self, wanted: Wanted) -> None:
+        command = _command.decode(self.replica.command_in(wanted.asked.body))
+        self._commands.add((command.session, command.number), wanted)
+        self.replica.propose(wanted.asked.body)
+
+    def _agree(self, wanted: Wanted) -> None:
+        """Have a value chosen without a leader, where the protocol can."""
+        body = wanted.asked.body
+        stream = stream_of(read_given(body)[1])
+        if self.group.algorithm != "paxos" or not stream.startswith(f"{AGREEMENT}:"):
+            raise Invalid(f"group {self.group.id} decides about {stream} by its log")
+        self._agreements.add(stream, wanted)
+        self.replica.agree(stream, body)
+
+    def _look(self, wanted: Wanted, guest: Guest) -> None:
+        """Tell a client what there is to see, once it is not pending; what this replica lacks is on its way here."""
+        kept, body = self.replica.kept, wanted.asked.body
+        try:
+            result, stream = kept.look(body)
+            is_over = not result.pending
+        except NotFound:
+            is_over, stream = False, stream_of(read_given(body)[1])
+        except ConcertedError:
+            is_over, stream = True, ""
+        if is_over:
+            self._tell(wanted, _seen(wanted.asked, kept))
+        else:
+            self._watches.add(stream, wanted, guest)
+
+    def _show_events(self, wanted: Wanted, guest: Guest) -> None:
+        stream, events = _events_for(wanted.asked, self.replica.kept)
+        if events:
+            self._tell(wanted, _pack(events))
+        else:
+            self._watches.add(stream, wanted, guest)
+
+    # What the replica does
+
+    def send(self, messages: Sequence[Message]) -> None:
+        """Deliver messages to other replicas."""
+        self._peers.send(messages)
+
+    def answered(self, answer: Answer) -> None:
+        """Tell whoever waits here for a command's answer."""
+        session = OPEN if answer.status == "opened" else answer.session
+        key = (session, answer.number)
+        waiting = self._commands.end(key)
+        if waiting or self._kind.is_signed:
+            body = _pack(answer)
+            for wanted in waiting:
+                self._tell(wanted, body)
+            if self._kind.is_signed:  # others may bring a command here before its client does
+                self._commands.remember(key, body)
+
+    def agreed(self, stream: str) -> None:
+        """Tell those who have proposed for an agreement what became of it."""
+        for wanted in self._agreements.end(stream):
+            self._tell(wanted, self.replica.kept.answer_agreed(wanted.asked.body))
+
+    def refused(self, commands: Sequence[bytes], reason: str, leader: NodeId | None) -> None:
+        """Tell whoever has asked for these to ask elsewhere, or later."""
+        for each in commands:
+            if each:  # not the time
+                command = _command.decode(self.replica.command_in(each))
+                key = (command.session, command.number)
+                body = self._commands.answer_to(key) if reason == "done" else None
+                for wanted in self._commands.end(key):
+                    if body is not None:
+                        self._tell(wanted, body)
+                    else:
+                        self._turn_away(wanted, leader, later=reason == "overloaded")
+
+    def read(self, asked: ReadId, *, done: bool) -> None:
+        """Let a client read now, or ask again."""
+        wanted = self._reading.pop(asked, None)
+        if wanted is not None and done:
+            self._tell(wanted, _seen(wanted.asked, self.replica.kept))
+        elif wanted is not None:
+            self._turn_away(wanted, self.replica.core.leader)
+
+    def touched(self, streams: Sequence[str], settled: Sequence[str]) -> None:
+        """Tell those who wait for events of these; look again for those who wait for what is settled."""
+        for stream in streams:
+            for wanted in self._watches.of(stream):
+                if wanted.asked.verb == "wait" and stream not in settled:
+                    continue
+                guest = self._guests[wanted.channel]
+                self._watches.remove(wanted, guest)
+                if wanted.asked.verb == "wait":
+                    self._look(wanted, guest)
+                else:
+                    self._show_events(wanted, guest)
+
+    def led_by(self, leader: NodeId | None, term: int) -> None:  # noqa: ARG002
+        """Send those who wait for commands to the new leader: here nobody may ever hear of them."""
+        if self._kind.is_signed or leader == self.node:
+            return
+        for wanted in self._commands.end_all():
+            self._turn_away(wanted, leader)
+
+    def accused(self, culprits: Sequence[NodeId]) -> None:
+        """Remember who has lied."""
+        self.accused_nodes.update(culprits)
+
+    def failed(self, error: ConcertedError) -> None:
+        """Stop: nobody knows what is on the disk."""
+        self.error = error
+        self.stopped.set()
+
+    # Answers
+
+    def _tell(self, wanted: Wanted, body: bytes) -> None:
+        wanted.channel.send(_pack(Told(wanted.asked.id, "ok", body)))
+
+    def _turn_away(self, wanted: Wanted, leader: NodeId | None, *, later: bool = False) -> None:
+        status: Any = "overloaded" if later else "not_leader"
+        wanted.channel.send(_pack(Told(wanted.asked.id, status, leader=leader or 0)))
+
+
+def _greet(server: Server, channel: Channel, guest: Guest, hello: Hello) -> None:
+    """Let somebody in who knows the group.
+
+    Raises:
+        Invalid: it is a stranger.
+    """
+    group = server.group
+    others = group.replicas.keys() - {server.node}
+    if not is_member(hello, group.id, group.secret) or hello.node not in {0, *others}:
+        raise Invalid(f"whoever this is, it is neither a replica nor a client of group {group.id}")
+    guest.greeting.cancel()
+    guest.node = hello.node
+    channel.longest_bytes = FRAME_BYTES if hello.node else ASKED_BYTES
+
+
+def _status_of(server: Server) -> Status:
+    group, core, kept = server.group, server.replica.core, server.replica.kept
+    accused = tuple(sorted(server.accused_nodes))
+    return Status(group.id, server.node, group.algorithm, core.leader, core.term, kept.index, accused)
+
+
+def _replica_at(folder: Path, server: Server, compact_entries: int) -> Replica:
+    """Return the replica whose file, and key if it signs, are in a folder.
+
+    Raises:
+        StoreDamaged, Conflict, Unreachable: as `ReplicaFile.open`.  Invalid: its key is missing, or not its own.
+    """
+    group, node, kind = server.group, server.node, kind_of(server.group.algorithm)
+    private = read_key(folder / f"{node}.key") if kind.is_signed else ""
+    file = ReplicaFile.open(folder / f"{node}.log", kind.storage, node, kind.first(group))
+    try:
+        return Replica(group, node, file, server, compact_entries=compact_entries, private=private)
+    except ConcertedError:
+        file.close()
+        raise
+
+
+def _events_for(asked: Asked, kept: Kept) -> tuple[str, list[KeptEvent]]:
+    """Return of which object somebody wants events, and those that there are."""
+    stream = asked.body.decode(errors="replace")
+    return stream, kept.events(stream, asked.after)[:EVENTS_COUNT]
+
+
+def _seen(asked: Asked, kept: Kept) -> bytes:
+    """Return what somebody who looks is told now."""
+    if asked.verb == "history":
+        return _pack(_events_for(asked, kept)[1])
+    try:
+        result, _ = kept.look(asked.body)
+        return _json(Outcome(kept.index, kept.term, ok=msgspec.Raw(_json(result))))
+    except ConcertedError as error:
+        return _json(Outcome(kept.index, kept.term, error=error.to_wire()))
+
+
+_pack = msgspec.msgpack.Encoder().encode
+_json = msgspec.json.Encoder().encode
+_hello = msgspec.msgpack.Decoder(Hello)
+_asked = msgspec.msgpack.Decoder(Asked)
+_command = msgspec.msgpack.Decoder(Command)

@@ -1,0 +1,145 @@
+"""What a group keeps follows from its entries alone: time, refusals and snapshots included."""
+
+import msgspec
+import pytest
+
+from concerted.consensus.decisions.rule import rule_of
+from concerted.consensus.entries import Entry, Snapshot
+from concerted.consensus.sessions import OPEN, Answer, Command
+from concerted.errors import Invalid, NotFound
+from concerted.ports.commands import GetRun
+from concerted.ports.decisions import AwaitDecision, CastBallot, CreateDecision, GetDecision
+from concerted.replicas.kept import Given, Kept, Outcome, Proposed, read_given
+from concerted.values import RunId
+
+
+def given(command, agent: str = "ann") -> bytes:
+    return msgspec.msgpack.encode(Given(msgspec.json.encode(command), agent))
+
+
+class Log:
+    """Appends entries and applies them, each a second after the other."""
+
+    def __init__(self, kept: Kept) -> None:
+        self.kept = kept
+        self.entries: list[Entry] = []
+        opened = self.put(Command(OPEN, 7).encode())
+        self.session = opened.session
+        self.number = 0
+
+    def put(self, command: bytes, *, at: float | None = None, by: int = 1) -> Answer | None:
+        index = self.kept.index + 1
+        proposed = Proposed(float(index) if at is None else at, by, command)
+        self.entries.append(Entry(index, 1, msgspec.msgpack.encode(proposed)))
+        return self.kept.apply(self.entries[-1])
+
+    def do(self, command, agent: str = "ann", **when) -> Outcome:
+        self.number += 1
+        answer = self.put(Command(self.session, self.number, given(command, agent)).encode(), **when)
+        return msgspec.json.decode(answer.result, type=Outcome)
+
+    def open(self, id: str = "d", **fields) -> Outcome:
+        return self.do(CreateDecision(id=id, question="ship?", electorate={"ann": 1, "bob": 1, "cy": 1}, **fields))
+
+    def vote(self, voter: str, choice: str = "accept", id: str = "d") -> Outcome:
+        return self.do(CastBallot(id=id, choice=choice), voter)
+
+    def status(self, id: str = "d") -> str:
+        return self.kept.look(given(GetDecision(id=id)))[0].status
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log(Kept())
+
+
+def test_ballots_decide(log: Log) -> None:
+    log.open()
+    log.vote("ann")
+    assert log.status() == "voting"
+    log.vote("bob")
+    assert log.status() == "accepted"
+
+
+def test_a_command_that_is_in_the_log_twice_is_done_once(log: Log) -> None:
+    log.open()
+    again = log.entries[-1]
+    before = log.kept.events("decision:d", 0)
+    answer = log.put(msgspec.msgpack.decode(again.command, type=Proposed).command)
+    assert answer.status == "done"
+    assert log.kept.events("decision:d", 0) == before
+
+
+def test_a_refusal_is_an_answer_and_changes_nothing(log: Log) -> None:
+    log.open()
+    before = log.kept.events("decision:d", 0)
+    refused = log.vote("zoe")
+    assert refused.error["code"] == "not_allowed"
+    assert log.kept.events("decision:d", 0) == before
+    assert log.kept.touched == []
+
+
+def test_a_deadline_passes_at_an_entry_and_never_before(log: Log) -> None:
+    log.open(deadline_at=10.0)
+    assert log.kept.next_wake() == 10.0
+    log.put(b"", at=9.9)
+    assert log.status() == "voting"
+    log.put(b"", at=10.0)
+    assert log.status() == "lapsed"
+    assert log.kept.next_wake() is None
+
+
+def test_time_never_goes_back(log: Log) -> None:
+    log.put(b"", at=50.0)
+    log.put(b"", at=20.0)
+    assert log.kept.now == 50.0
+
+
+def test_where_replicas_may_lie_one_of_them_cannot_bring_a_deadline_about() -> None:
+    log = Log(Kept(honest=2))
+    log.put(b"", at=1.0, by=2)
+    log.open(deadline_at=100.0)
+    log.put(b"", at=1000.0, by=3)
+    assert log.status() == "voting"
+    log.put(b"", at=100.5, by=4)
+    assert (log.status(), log.kept.now) == ("lapsed", 100.5)
+
+
+def test_who_opens_what_is_there_already_may_take_it_as_it_is(log: Log) -> None:
+    log.open()
+    assert log.open(rule=rule_of("unanimous")).error["code"] == "conflict"
+    assert log.open(rule=rule_of("unanimous"), attach=True).error is None
+
+
+def test_a_replica_that_begins_with_a_snapshot_goes_on_as_all_others(log: Log) -> None:
+    log.open()
+    log.vote("ann")
+    other = Kept()
+    other.restore(Snapshot(log.kept.index, 1, data=log.kept.dump()))
+    log.vote("bob", "reject")
+    log.vote("cy")
+    for entry in log.entries[other.index :]:
+        other.apply(entry)
+    assert other.dump() == log.kept.dump()
+    assert other.look(given(GetDecision(id="d"))) == log.kept.look(given(GetDecision(id="d")))
+
+
+def test_who_looks_for_what_is_not_there_is_told(log: Log) -> None:
+    with pytest.raises(NotFound, match="keeps no decision nothing"):
+        log.kept.look(given(AwaitDecision(id="nothing")))
+
+
+@pytest.mark.parametrize("body", [b"\xc1", given(GetRun(id=RunId("r")))], ids=["bytes", "another command"])
+def test_what_groups_do_not_keep_is_refused(body: bytes) -> None:
+    with pytest.raises(Invalid):
+        read_given(body)
+
+
+def test_the_events_of_one_object_can_be_read_from_any_number_on(log: Log) -> None:
+    log.open()
+    log.vote("ann")
+    log.vote("bob")
+    assert [each.kind for each in log.kept.events("decision:d", 1)] == [
+        "decision.ballot_cast", "decision.ballot_cast", "decision.closed",
+    ]  # fmt: skip
+    assert log.kept.events("decision:nothing", 0) == []
