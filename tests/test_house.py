@@ -53,7 +53,12 @@ LATE_IMPORTS: set[tuple[str, str]] = {
     ("concerted.client.calls", "concerted.client.deciding"),
     ("concerted.client.calls", "concerted.client.meeting"),
     ("concerted.client.calls", "concerted.client.sharing"),
+    ("concerted.client.calls", "concerted.client.replicating"),
     ("concerted.replicas.clients.speaking", "concerted.replicas.clients.signed_client"),  # takes the extra [pbft]
+    ("concerted.agent.ballots", "concerted.ports.decisions"),  # most agents never judge what replicas keep
+    ("concerted.agent.ballots", "concerted.replicas.clients.speaking"),
+    ("concerted.agent.ballots", "concerted.replicas.spec"),
+    ("concerted.engine.replicas.groups", "concerted.engine.replicas.tended"),  # most coordinators have no replicas
     ("concerted.engine.primitives.primitives", "concerted.engine.primitives.memory_leases"),  # so do these
     ("concerted.engine.primitives.actions", "concerted.sync.barriers.barrier"),
     ("concerted.runs.verbs", "concerted.runs"),

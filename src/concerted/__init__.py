@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from concerted.agent import Agent as Agent
     from concerted.launch import open_coordinator as open_coordinator
+    from concerted.launch import open_group as open_group
 
 __version__ = "0.1.0"
 
 _WHERE = {
     "Agent": "concerted.agent",
     "open_coordinator": "concerted.launch",
+    "open_group": "concerted.launch",
     "Profile": "concerted.values",
     "Task": "concerted.values",
     "Objective": "concerted.values",

@@ -29,6 +29,7 @@ from concerted.values import AgentId, Instant
 
 __all__ = [
     "EVERYBODY",
+    "Copied",
     "Event",
     "Found",
     "Look",
@@ -107,6 +108,18 @@ class Found:
     """The request by which a machine hears that an agent that was gone is back.  It never raises."""
 
     agent: AgentId
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """The request by which a thing whose log is kept elsewhere follows what has happened there.
+
+    first: the number of the first of these events, from 1; what is known already is passed over.  events: each with
+    its instant there, and the messages that it has caused.
+    """
+
+    first: int
+    events: tuple[tuple[Event, Instant, tuple[Send, ...]], ...]
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):

@@ -45,7 +45,7 @@ def test_the_table_says_of_each_command_what_it_says_itself() -> None:
         assert words in (command.short_help, command.get_short_help_str(200)), name
 
 
-STORELESS = {"completion", "decision new-key", "decision verify", "demo"}
+STORELESS = {"completion", "decision new-key", "decision verify", "demo", "replicas run", "replicas status"}
 
 
 def test_every_command_takes_store_and_json() -> None:

@@ -65,10 +65,6 @@ coordination:
 
 # Keys of the specification whose features are still to come.  Take a key out when something reads it.
 READ_LATER = {
-    "coordination.strategies.consensus.election_timeout",
-    "coordination.strategies.consensus.heartbeat_interval",
-    "coordination.strategies.consensus.log_replication_batch_size",
-    "coordination.strategies.consensus.max_terms",
     "coordination.monitoring.metrics_collection",
     "coordination.monitoring.coordination_logging",
     "coordination.monitoring.performance_tracking",

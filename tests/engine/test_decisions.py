@@ -131,7 +131,7 @@ def test_how_the_log_is_kept_is_said_and_nothing_else_is_pretended(bench):
             await b.serve(opened("e", algorithm="database"))
         with pytest.raises(Invalid, match="there is nothing else"):
             await b.serve(opened("e", algorithm="counting"))
-        with pytest.raises(Invalid, match="which is single"):
+        with pytest.raises(Invalid, match="has no place for replicas"):
             await b.serve(opened("e", algorithm="raft"))
 
     bench(main)

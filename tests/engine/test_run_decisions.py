@@ -177,7 +177,7 @@ def test_what_cannot_be_decided_is_an_error_in_the_strategy(bench):
         await b.submit()
         nobody, pbft, colour, text = (await b.end()).result
         assert "0 voters" in nobody
-        assert "which is single" in pbft
+        assert "has no place for replicas" in pbft
         assert "colour" in colour
         assert "one text" in text
 

@@ -143,7 +143,8 @@ def test_the_coordinator_is_killed_between_the_opening_and_the_close(play: Any) 
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"algorithm": "raft"}, "which is single"),
+        ({"algorithm": "counting"}, "there is nothing else"),
+        ({"algorithm": "raft"}, "has no place for replicas"),
         ({"algorithm": "database"}, "which is single"),
         ({"rule": "1/2"}, "is a tie enough"),
         ({"rule": {"base": "all"}}, "is no rule"),
@@ -166,7 +167,7 @@ def test_what_cannot_be_is_refused_with_what_there_is(play: Any, options: dict[s
 def test_a_configured_algorithm_that_cannot_be_had_here_is_refused_too(play: Any) -> None:
     async def act(stage: Any) -> None:
         await electorate(stage, ann="accept")
-        assert "which is single" in (await stage.run("consensus", SHIP)).reason
+        assert "has no place for replicas" in (await stage.run("consensus", SHIP)).reason
 
     play(act, Coordination(strategies=Strategies(consensus=Consensus(algorithm="paxos"))))
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from concerted.agent.replicas import HostedReplicas
 from concerted.errors import Conflict, Invalid
 from concerted.messages import Request
 from concerted.values import AgentId, AgentStatus, Profile
@@ -32,7 +33,7 @@ class Ability:
 
 
 class Abilities:
-    """A profile with functions.  held: tasks in its hands now, waiting ones included."""
+    """A profile with functions.  held: tasks in its hands now, waiting ones included.  hosted: replicas beside it."""
 
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
@@ -40,6 +41,7 @@ class Abilities:
         self.tasks: dict[str, Ability] = {}
         self.answers: dict[str, Ability] = {}
         self.watchers: list[Callable[[Profile], None]] = []
+        self.hosted = HostedReplicas()
 
     @property
     def id(self) -> AgentId:

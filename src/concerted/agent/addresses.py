@@ -30,6 +30,8 @@ __all__ = [
     "database_id",
     "is_shared",
     "places_of",
+    "private_folder",
+    "replicas_folder",
     "shown_url",
     "socket_path",
     "store_path",
@@ -119,8 +121,7 @@ class NodePlaces:
 
     def inbox(self, agent: str) -> Path:
         """Return `STATE/concerted/DATABASE.agents/ID.inbox`."""
-        named = os.environ.get("XDG_STATE_HOME", "")
-        state = Path(named) if os.path.isabs(named) else Path(os.path.expanduser("~"), ".local", "state")
+        state = _state()
         folder = state / "concerted" / f"{database_id(self.url)}.agents"
         try:
             state.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -183,6 +184,17 @@ def database_id(url: str) -> str:
     return hashlib.blake2b(whole.encode(), digest_size=12).hexdigest()
 
 
+def replicas_folder(url: str) -> Path:
+    """Return the folder in which the replicas beside this store's agents keep their logs; it need not exist.
+
+    Raises:
+        Invalid: the URL names no store that an agent can join.
+    """
+    if is_shared(url):
+        return _state() / "concerted" / f"{database_id(url)}.replicas"
+    return Path(f"{store_path(url).resolve()}.replicas")
+
+
 def store_path(url: str) -> Path:
     """Return the file that a store's URL names: `sqlite:///work.db` is relative, `sqlite:////var/work.db` is not.
 
@@ -210,6 +222,11 @@ def socket_path(database: str | os.PathLike[str]) -> Path:
     return folder / f"{hashlib.blake2b(os.fsencode(beside), digest_size=12).hexdigest()}.sock"
 
 
+def _state() -> Path:
+    named = os.environ.get("XDG_STATE_HOME", "")
+    return Path(named) if os.path.isabs(named) else Path(os.path.expanduser("~"), ".local", "state")
+
+
 _SECRETS = ("password", "sslpassword")
 _ELSEWHERE = "or name a folder of your own in XDG_RUNTIME_DIR"
 _OTHER_INBOX = "or name the agent's inbox yourself: --inbox FILE"
@@ -227,6 +244,16 @@ def _bases() -> list[Path]:
 
 def _temporary() -> Path:
     return Path(tempfile.gettempdir()) / f"concerted-{os.getuid()}"
+
+
+def private_folder(folder: Path) -> Path:
+    """Make a folder for this user alone, unless it is there; return it.
+
+    Raises:
+        NotAllowed: it cannot be made, or it is somebody else's as well.
+    """
+    _make_private(folder, "or name another folder")
+    return folder
 
 
 def _make_private(folder: Path, otherwise: str) -> None:

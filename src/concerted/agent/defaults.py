@@ -1,6 +1,7 @@
 """How an agent answers what it has no function of its own for: from its profile and its load, nothing else.
 
-Every answer here is free of effects, so a repeated request is simply answered again.
+What is repeated is simply answered again: no answer has an effect, but for those about the replicas beside the
+agent, which are then as they were to be already.
 """
 
 from __future__ import annotations
@@ -21,10 +22,13 @@ from concerted.messages import (
     CheckProgress,
     ContractAcceptance,
     DecomposeObjective,
+    DismissReplica,
     FindTrip,
     FollowLeader,
     GetCapabilities,
     GetStatus,
+    HostReplica,
+    PrepareReplica,
     Proposal,
     ProposeDivision,
     Request,
@@ -205,6 +209,9 @@ def _accepted(_agent: Abilities, request: Any, _now: float) -> dict[str, Any]:
 
 _ANSWERS: dict[type[Request], Callable[[Abilities, Any, float], Any]] = {
     GetStatus: lambda agent, _request, now: agent.status(now),
+    PrepareReplica: lambda agent, request, _now: agent.hosted.prepare(request),
+    HostReplica: lambda agent, request, _now: agent.hosted.host(request),
+    DismissReplica: lambda agent, request, _now: agent.hosted.dismiss(request),
     GetCapabilities: lambda agent, _request, _now: _capabilities(agent.profile),
     RequestBid: lambda agent, request, _now: bids(agent, request),
     RequestVote: lambda _agent, _request, _now: {"granted": True, "reason": ""},

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import msgspec
 
 from concerted.agent.abilities import ANY, Abilities, Ability
+from concerted.agent.ballots import JUDGE, Ballots
 from concerted.agent.defaults import default_answer
 from concerted.agent.fence import Fence
 from concerted.agent.inbox import Inbox, MemoryInbox
@@ -83,6 +84,7 @@ class Desk:
         self.closing = ""  # a reason, once nothing new is begun
         self._answer: Callable[[Reply], None] | None = None
         self._jobs: dict[str, Job] = {}
+        self._ballots = Ballots()
         self._slots = Slots(lambda: agent.profile.capacity)
 
     def open(self, answer: Callable[[Reply], None], beat: Callable[[Beat], None] | None = None) -> None:
@@ -149,7 +151,7 @@ class Desk:
     async def close(self) -> None:
         """Fall silent, call off what is in hand and wait a moment for it to end.  Idempotent."""
         self.silence()
-        tasks = []
+        tasks = self._ballots.stop()
         for job in self._jobs.values():
             job.work.cancelled.set()
             if job.task is not None:
@@ -157,6 +159,7 @@ class Desk:
                 tasks.append(job.task)
         if tasks:
             await asyncio.wait(tasks, timeout=CLOSE_S)
+        self.agent.hosted.close()
 
     # one command
 
@@ -295,6 +298,8 @@ class Desk:
             self.inbox.finish(key, reply)
         if reply is not None and self._answer is not None:
             self._answer(reply)
+            if reply.ok and envelope.type == JUDGE:
+                self._ballots.judged(self.agent, request_in(envelope), reply.value)
 
     def _refuse(self, envelope: Envelope, reason: str, status: ReplyStatus = "refused") -> None:
         """Answer without having done anything; such an answer need not be remembered."""

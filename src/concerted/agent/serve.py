@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from concerted.agent.abilities import Abilities
-from concerted.agent.addresses import places_of
+from concerted.agent.addresses import places_of, replicas_folder
 from concerted.agent.desk import COMMANDS_IN_HAND, Desk
 from concerted.agent.inbox import FileInbox, Inbox
 from concerted.agent.joined import Joined
@@ -66,6 +66,7 @@ class Service:
             NotAllowed: the folder for its inbox cannot be made.
         """
         self._places = places_of(url)
+        self._url = url
         self._agent = agent
         self._limits = limits or ServiceLimits()
         self._desk = Desk(agent, inbox if inbox is not None else FileInbox(self._places.inbox(agent.id)))
@@ -90,6 +91,7 @@ class Service:
             ConcertedError: a coordinator turned the agent away; the class says why.
         """
         self._desk.open(self._answer, self._send_beat)
+        self._agent.hosted.resume(replicas_folder(self._url), self._agent.id)
         self._agent.watchers.append(self._changed)
         stopped = asyncio.ensure_future(self._stop.wait())
         looking = asyncio.ensure_future(self._stay_joined())

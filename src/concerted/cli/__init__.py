@@ -43,6 +43,7 @@ TABLE: Mapping[str, tuple[str, str]] = {
         "concerted.cli.meeting.decide:decision",
         "Look at decisions: wait, withdraw, verify.",
     ),
+    "replicas": ("concerted.cli.meeting.replicas:replicas", "Keep decisions by replicas beside the agents."),
     "agree": (
         "concerted.cli.meeting.agree:agree",
         "Propose a value under a key; the first one is it, for everybody.",

@@ -6,7 +6,8 @@ import asyncio
 import os
 import shlex
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -16,9 +17,10 @@ from concerted.cli.exits import FAILED, OK, TIMED_OUT, show_note
 from concerted.cli.interrupt import Interrupted, interruptible
 from concerted.cli.options import prepare_folder, url_or_default
 from concerted.cli.reach import settings_here, token_here
+from concerted.client.calls import Calls
 from concerted.config.durations import parse_duration, show_duration
 from concerted.errors import Invalid
-from concerted.launch import Session, open_coordinator
+from concerted.launch import Session, open_coordinator, open_group
 from concerted.ports.commands import Command
 from concerted.values import AgentId
 
@@ -28,8 +30,10 @@ __all__ = [
     "again",
     "as_option",
     "do",
+    "do_there",
     "ending_code",
     "give",
+    "group_file_option",
     "json_object",
     "json_value",
     "names",
@@ -97,6 +101,14 @@ def as_option(function: Function) -> Function:
     return click.option(
         "--as", "agent", metavar="WHO", help="Who acts; by default $CONCERTED_AGENT, or whose token is shown."
     )(function)
+
+
+def group_file_option(function: Function) -> Function:
+    """Add `--group-file FILE`."""
+    return click.option(
+        "--group-file", type=click.Path(path_type=Path), metavar="FILE",
+        help="Ask the group of replicas that FILE describes, and no coordinator.",
+    )(function)  # fmt: skip
 
 
 def wait_options(function: Function) -> Function:
@@ -171,8 +183,26 @@ def do(store: str | None, work: Callable[[Session], Awaitable[T]], *, stopped: s
         async with open_store(store) as opened:
             return await work(opened)
 
+    return _run(session(), stopped)
+
+
+def do_there(
+    group_file: Path | None, store: str | None, work: Callable[[Calls], Awaitable[T]], *, stopped: str = ""
+) -> T:
+    """Do something with the group of replicas that a file describes, or without one in a session, as `do`."""
+    if group_file is None:
+        return do(store, work, stopped=stopped)
+
+    async def session() -> T:
+        async with open_group(group_file, name=acting(None) or "local") as opened:
+            return await work(opened)
+
+    return _run(session(), stopped)
+
+
+def _run(session: Coroutine[Any, Any, T], stopped: str) -> T:
     try:
-        return asyncio.run(interruptible(session()))
+        return asyncio.run(interruptible(session))
     except Interrupted as interrupted:
         show_note(f"stopped; {stopped or 'nothing is lost'}; to go on: {again()}")
         raise click.exceptions.Exit(interrupted.code) from interrupted

@@ -27,7 +27,7 @@ class Agreement(Handle):
 
         valid: which values may be chosen, as `concerted.consensus.validity.validity_of` reads it.  proposers: who may
         propose; by default everybody.  deadline_s: from now; then it lapses if nobody has proposed.  facts:
-        deadline_at, algorithm, attach.
+        deadline_at, algorithm, group, replicas, attach.
 
         Raises:
             Invalid: as the message says.  Conflict: there is one of this key on other terms.
@@ -47,7 +47,7 @@ class Agreement(Handle):
 
         It opens the agreement if there is none, on these terms.  valid: where there is one, it must be on this rule;
         None takes it as it is.  deadline_s: of one that is opened.  request_id: the same one is the same proposal.
-        terms: proposers, deadline_at, algorithm.
+        terms: proposers, deadline_at, algorithm, group, replicas.
 
         Raises:
             Invalid: the value is not valid.  Conflict: it was opened on other terms.  NotAllowed: proposing is
@@ -82,7 +82,7 @@ class DecisionLog(Handle):
     async def create(self, *, writers: Iterable[str] = (), agent: str | None = None, **facts: Any) -> DecisionLogResult:
         """Make it, or take it as it is if it is there on these terms.
 
-        writers: who may append; by default everybody.  facts: algorithm; attach: take it also if it
+        writers: who may append; by default everybody.  facts: algorithm, group, replicas; attach: take it also if it
         is there on other terms.
         """
         command = agreements.CreateDecisionLog(
@@ -95,7 +95,7 @@ class DecisionLog(Handle):
     ) -> DecisionLogResult:
         """Append a value; `position` of the answer is its place for ever.  It makes the log if there is none.
 
-        request_id: the same one appends once.  facts: algorithm; of a log that is made.
+        request_id: the same one appends once.  facts: algorithm, group, replicas; of a log that is made.
 
         Raises:
             NotAllowed: appending is restricted to others.  Overloaded: the log is full.

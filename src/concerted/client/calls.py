@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from concerted.client.deciding import Decision
     from concerted.client.holding import Budget, Election, Leases, Semaphore
     from concerted.client.meeting import Barrier, DoubleBarrier, Latch, Phaser, SyncPoint, Tracker
+    from concerted.client.replicating import ReplicaGroup
     from concerted.client.sharing import Inbox, Membership, Register
     from concerted.consensus.agreement import AgreementResult
     from concerted.consensus.decisions.decision import DecisionResult
@@ -236,6 +237,12 @@ class Calls:
 
     # deciding
 
+    def replica_group(self, id: str) -> ReplicaGroup:
+        """Return the handle on a group of replicas."""
+        from concerted.client.replicating import ReplicaGroup
+
+        return ReplicaGroup(self, id)
+
     def decision(self, id: str) -> Decision:
         """Return the handle on a decision."""
         from concerted.client.deciding import Decision
@@ -248,8 +255,9 @@ class Calls:
     ) -> DecisionResult:  # fmt: skip
         """Put a question to voters, wait until it is decided, and return the outcome with its certificate.
 
-        terms: rule, deadline_s, proposal, options, keys, algorithm, agent, attach.  timeout_s: how long this call
-        waits; by default until the deadline.  After that it is `pending`, and with the same id the same call waits on.
+        terms: rule, deadline_s, proposal, options, keys, algorithm, group, replicas, agent, attach.  timeout_s: how
+        long this call waits; by default until the deadline.  After that it is `pending`, and with the same id the same
+        call waits on.
         """
         from concerted.client.deciding import decide
 
@@ -266,7 +274,7 @@ class Calls:
     ) -> AgreementResult:
         """Propose a value under a key and return the one that is chosen, for ever; `yours` says whose it is.
 
-        valid: which values may be chosen.  terms: proposers, deadline_s, agent, request_id, algorithm.
+        valid: which values may be chosen.  terms: proposers, deadline_s, agent, request_id, algorithm, group, replicas.
         """
         from concerted.client.agreeing import agree
 

@@ -136,7 +136,7 @@ class Consensus(msgspec.Struct, frozen=True, kw_only=True):
 
     algorithm: Annotated[
         Literal["raft", "pbft", "paxos", "single", "database"],
-        _key("", "How the log of decisions is kept; what exists is single and database"),
+        _key("", "How the log of decisions is kept: by the store (single, database), or by replicas"),
     ] = "raft"
     election_timeout: Annotated[Duration, _key("duration", "How long a replica waits for a leader")] = 10.0
     heartbeat_interval: Annotated[Duration, _key("duration", "How often a leader sends heartbeats to replicas")] = 2.0

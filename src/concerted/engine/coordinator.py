@@ -31,6 +31,8 @@ from concerted.engine.participants import Participants
 from concerted.engine.performer import Performer, child_ended, key_of, unreachable
 from concerted.engine.primitives.actions import Action, Actions
 from concerted.engine.primitives.primitives import Primitives
+from concerted.engine.replicas.groups import Groups
+from concerted.engine.replicas.keepers import Keepers
 from concerted.engine.roster import Roster
 from concerted.engine.rounds import Rounds
 from concerted.engine.sleepers import Sleepers
@@ -59,7 +61,8 @@ class World:
     strategies: name -> its `coordinate`; raises NotFound.  open_link: makes the link that a spec
     describes.  black_box: where the executing run is noted.  threads: whether work may use threads
     (the simulator says no).  actions: what the coordinator does for barriers, by name.  archive_after_s: when an
-    ended run's stream is moved into a file of its own.
+    ended run's stream is moved into a file of its own.  replicas: where the agents' replicas keep their logs; without
+    it there are none.
     """
 
     store: Store
@@ -72,6 +75,7 @@ class World:
     threads: bool = True
     archive_after_s: float | None = None
     actions: Mapping[str, Action] = field(default_factory=dict)
+    replicas: Path | None = None
 
 
 class Coordinator:
@@ -105,6 +109,8 @@ class Coordinator:
         self.inboxes = Inboxes(self, self.mail)
         self.actions = Actions(self)
         self.primitives = Primitives(self, self._host())
+        self.replicas = Groups(self)
+        self.keepers = Keepers(self, self.replicas)
         self.tail = Tail(self)
         self.slots = Slots(world.config.manager, self._start)
         self.foreign: dict[RunId, str] = {}  # unfinished runs whose strategy this process does not have, and why
@@ -144,6 +150,7 @@ class Coordinator:
         await self.primitives.host.shelf.arm()
         await self.mail.open()
         await self.tail.open()
+        await self.replicas.open()
         self._look_round()
 
     async def close(self, reason: str = "the coordinator is closing") -> None:
@@ -159,6 +166,7 @@ class Coordinator:
         self.endings.refuse(WrongPhase(CLOSED))
         if left:  # a question to a database is called off in good order, which takes a moment
             await asyncio.wait(left, timeout=CLOSING_S)
+        await self.replicas.close()
         await self.roster.close(reason)
         await self.store.close()
 

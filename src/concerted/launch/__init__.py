@@ -3,6 +3,7 @@
 from concerted.launch import open_coordinator
 """
 
+from concerted.launch.group import GroupSession, open_group
 from concerted.launch.session import Session, open_coordinator
 
-__all__ = ["Session", "open_coordinator"]
+__all__ = ["GroupSession", "Session", "open_coordinator", "open_group"]

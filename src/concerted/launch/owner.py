@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from concerted.agent.addresses import is_shared, shown_url, socket_path, store_path
+from concerted.agent.addresses import is_shared, replicas_folder, shown_url, socket_path, store_path
 from concerted.config.settings import Coordination, StoreSettings
 from concerted.engine.coordinator import Coordinator, World
 from concerted.engine.primitives.actions import Action
@@ -73,7 +73,7 @@ class Setup:
     actions: Mapping[str, Action]
     node: str
 
-    def world(self, store: Store, clock: Clock, black_box: Path | None) -> World:
+    def world(self, url: str, store: Store, clock: Clock, black_box: Path | None) -> World:
         """Return what a coordinator is given."""
         return World(
             store=store,
@@ -85,6 +85,7 @@ class Setup:
             actions=self.actions,
             archive_after_s=self.store.archive_after,
             black_box=black_box,
+            replicas=replicas_folder(url),
         )
 
 
@@ -112,7 +113,7 @@ class Owner:
         settings = setup.store
         store = SqliteStore(path, durability=settings.durability, snapshot_every=settings.snapshot_every)
         await store.open()
-        coordinator = Coordinator(setup.world(store, SystemClock(), path.with_name(path.name + ".run")))
+        coordinator = Coordinator(setup.world(url, store, SystemClock(), path.with_name(path.name + ".run")))
         try:
             await coordinator.start()
             door = Door(coordinator, socket_path(path))
@@ -166,7 +167,7 @@ async def _node(url: str, setup: Setup) -> tuple[Coordinator, DatabaseClock]:
     clock = DatabaseClock(store.time)
     try:
         await clock.adjust()
-        return Coordinator(setup.world(store, clock, None)), clock
+        return Coordinator(setup.world(url, store, clock, None)), clock
     except BaseException:
         await store.close()
         raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concerted.messages.coding import decode_request, encode_request, request_type
 from concerted.messages.envelope import ENVELOPE_BYTES, Beat, Envelope, Reply, ReplyStatus
+from concerted.messages.replicas import DismissReplica, HostReplica, PrepareReplica
 from concerted.messages.requests import (
     AgreeToContract,
     AnnounceAuction,
@@ -45,8 +46,8 @@ __all__ = [
     "ENVELOPE_BYTES", "AgreeToContract", "AnnounceAuction", "AssumeLeadership", "AuctionClosed", "Average",
     "Beat", "Bid", "Bids", "CallForProposals", "CancelTask", "CheckProgress", "CoalitionChanged",
     "ContractAcceptance", "ContractEnded", "ContractTerms", "CounterOffer", "Custom", "DecomposeObjective",
-    "Envelope", "ExecuteTask", "FindTrip", "FollowLeader", "GetCapabilities", "GetStatus",
-    "Judge", "Judgement", "NotUnderstood", "PenaltyClauses", "Proposal",
+    "DismissReplica", "Envelope", "ExecuteTask", "FindTrip", "FollowLeader", "GetCapabilities", "GetStatus",
+    "HostReplica", "Judge", "Judgement", "NotUnderstood", "PenaltyClauses", "PrepareReplica", "Proposal",
     "ProposeDivision", "RejectProposal", "Reply", "ReplyStatus", "Request", "RequestBid", "RequestDivision",
     "RequestVote", "ValueCoalitions", "decode_request", "encode_request", "request_type",
 ]  # fmt: skip

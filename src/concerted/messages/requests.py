@@ -284,7 +284,8 @@ class NotUnderstood(Request, frozen=True):
 class Judge(Request, frozen=True):
     """What do you think of this proposal?  Answer: Judgement, or its choice alone; there is no default.
 
-    rule: in words.  opening_digest: what a signature covers, besides the ballot.
+    rule: in words.  opening_digest: what a signature covers, besides the ballot.  group: the replicas that keep the
+    decision, if any do, as `concerted.replicas.spec.Group`: the kit casts the ballot with them as well.
     """
 
     decision: str
@@ -294,6 +295,7 @@ class Judge(Request, frozen=True):
     rule: str = ""
     opening_digest: str = ""
     closes_at: Instant | None = None
+    group: dict[str, Any] | None = None
 
 
 class ValueCoalitions(Request, frozen=True):

@@ -37,14 +37,16 @@ class CreateAgreement(OfAgreement, frozen=True, kw_only=True):
     """Open an agreement on one value, on terms that are frozen.
 
     validity: which values may be chosen.  proposers: who may propose; none named: everybody.  deadline_at: when it
-    lapses if nobody has proposed.  algorithm: how the log is kept, as of decisions.  attach: if there is one of this
-    key, take it as it is.
+    lapses if nobody has proposed.  algorithm, group, replicas: how the log is kept, as of decisions.  attach: if there
+    is one of this key, take it as it is.
     """
 
     validity: Validity = ANYTHING
     proposers: tuple[AgentId, ...] = ()
     deadline_at: Instant | None = None
     algorithm: str | None = None
+    group: str | None = None
+    replicas: tuple[AgentId, ...] = ()
     attach: bool = False
 
     def request(self, caller: Caller) -> Any:
@@ -75,6 +77,8 @@ class ProposeValue(OfAgreement, frozen=True, kw_only=True):
     proposers: tuple[AgentId, ...] | None = None
     deadline_at: Instant | None = None
     algorithm: str | None = None
+    group: str | None = None
+    replicas: tuple[AgentId, ...] = ()
 
     def request(self, caller: Caller) -> Any:
         """Return what is asked of the machine.
@@ -126,12 +130,14 @@ class OfDecisionLog(Ask, frozen=True, kw_only=True):
 class CreateDecisionLog(OfDecisionLog, frozen=True, kw_only=True):
     """Make a log to which only some may append; the first append makes one for everybody.
 
-    algorithm: how the log is kept, as of decisions.  attach: if there is one of this name, take it
+    algorithm, group, replicas: how the log is kept, as of decisions.  attach: if there is one of this name, take it
     as it is.
     """
 
     writers: tuple[AgentId, ...] = ()
     algorithm: str | None = None
+    group: str | None = None
+    replicas: tuple[AgentId, ...] = ()
     attach: bool = False
 
     def request(self, caller: Caller) -> Any:
@@ -150,6 +156,8 @@ class AppendToDecisionLog(OfDecisionLog, frozen=True, kw_only=True):
     value: Any
     request_id: str
     algorithm: str | None = None
+    group: str | None = None
+    replicas: tuple[AgentId, ...] = ()
 
     def request(self, caller: Caller) -> Any:
         """Return what is asked of the machine.

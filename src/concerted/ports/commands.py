@@ -329,6 +329,7 @@ FAMILIES = (
     "concerted.ports.access",
     "concerted.ports.looking",
     "concerted.ports.decisions",
+    "concerted.ports.replica_groups",
     "concerted.ports.agreements",
 )
 

@@ -36,7 +36,8 @@ class CreateDecision(OfDecision, frozen=True, kw_only=True):
 
     options: what a ballot may accept; by default the question is yes or no.  keys: voter -> public key; whoever
     has one must sign.  deadline_at: None, and it stays open until it is settled.  algorithm: how the log is kept;
-    by default as the store keeps it.  attach: if there is one of this id, take it as it is.
+    by default as the store keeps it.  group: which group of replicas keeps it; replicas: the agents beside which they
+    are to run; by default one that is there, or a new one.  attach: if there is one of this id, take it as it is.
     """
 
     question: str
@@ -47,6 +48,8 @@ class CreateDecision(OfDecision, frozen=True, kw_only=True):
     rule: Rule = Rule()
     deadline_at: Instant | None = None
     algorithm: str | None = None
+    group: str | None = None
+    replicas: tuple[AgentId, ...] = ()
     attach: bool = False
 
     def request(self, caller: Caller) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concerted.consensus.keeping import ALGORITHMS, Algorithm
+from concerted.consensus.keeping import ALGORITHMS, REPLICATED, Algorithm
 from concerted.errors import Invalid
 from concerted.ports.primitive import Caller
 
@@ -18,6 +18,8 @@ def algorithm_here(wanted: str | None, caller: Caller) -> Algorithm:
     here: Algorithm = caller.kept_by or ("database" if caller.shared else "single")
     if wanted is None or wanted == here:
         return here
+    if wanted in REPLICATED and caller.kept_by is None:
+        return wanted
     if wanted in ALGORITHMS:
         where = "a PostgreSQL database" if caller.shared else "an embedded file"
         raise Invalid(f"algorithm {wanted}: this store is {where}, which is {here}; say that, or leave it out")

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from concerted.consensus.keeping import is_elsewhere
 from concerted.errors import ConcertedError, Invalid
-from concerted.machine import Event, Send
+from concerted.machine import Copied, Event, Machine, Send
 from concerted.ports.store import Row
 from concerted.primitives.fold import FOLDED, folded_row
 from concerted.primitives.held import Asked, Held
@@ -72,11 +73,13 @@ def decide(
     for asked in requests:
         asked.error = None
         try:
-            step = machine.decide(state, asked.request, now)
+            step = _step(machine, state, asked.request, now)
             new = state
-            for event in step.events:
-                new = machine.evolve(new, event, now)
-            own = [] if held.is_volatile else [_row(held.stream, event, event.data, now) for event in step.events]
+            own = []
+            for event, at in step.events:
+                new = machine.evolve(new, event, at)
+                if not held.is_volatile:
+                    own.append(_row(held.stream, event, event.data, at))
         except ConcertedError as error:
             asked.error = error
             continue
@@ -88,7 +91,7 @@ def decide(
             report(bug)
             continue
         state, wake_at = new, step.wake_at
-        events += step.events
+        events += [event for event, _ in step.events]
         rows += own
         sends += step.sends
     if rows:
@@ -97,6 +100,32 @@ def decide(
     return Decided(
         held, requests, state, events, rows, letters, wake_at, holdings_of(held.stream, machine, events, now)
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """As `machine.Step`, and when each event has happened."""
+
+    events: Sequence[tuple[Event, Instant]] = ()
+    sends: Sequence[Send] = ()
+    wake_at: Instant | None = None
+
+
+def _step(machine: Machine[Any], state: Any, request: Any, now: Instant) -> _Step:
+    """Let the machine decide; of what is kept elsewhere nothing is decided here, and what has happened is copied.
+
+    Raises:
+        ConcertedError: it is refused.
+    """
+    if isinstance(request, Copied):
+        known = 0 if state is None else state.length
+        assert request.first <= known + 1, f"events {known + 1} to {request.first - 1} are missing"
+        new = request.events[known + 1 - request.first :]
+        return _Step([(event, at) for event, at, _ in new], [send for *_, sends in new for send in sends])
+    if is_elsewhere(state):
+        return _Step()
+    step = machine.decide(state, request, now)
+    return _Step([(event, now) for event in step.events], step.sends, step.wake_at)
 
 
 def _completed(

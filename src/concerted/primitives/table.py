@@ -25,6 +25,7 @@ MACHINES: Mapping[str, str] = {
     "register": "concerted.board.register",
     "election": "concerted.board.elections.election",
     "group": "concerted.board.memberships.membership",
+    "replica_group": "concerted.consensus.replica_group",
     "decision": "concerted.consensus.decisions.decision",
     "agreement": "concerted.consensus.agreement",
     "decision_log": "concerted.consensus.decision_log",

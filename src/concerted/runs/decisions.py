@@ -65,6 +65,8 @@ class _Terms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     options: tuple[str, ...] = (ACCEPT,)
     keys: dict[AgentId, str] = {}
     algorithm: str | None = None
+    group: str | None = None
+    replicas: tuple[AgentId, ...] = ()
 
 
 def command_of(
@@ -89,6 +91,8 @@ def command_of(
         keys=more.keys,
         rule=rule_of(rule),
         algorithm=more.algorithm,
+        group=more.group,
+        replicas=more.replicas,
     )
 
 
@@ -148,6 +152,7 @@ class _Poll:
             rule=opened.demands,
             opening_digest=opened.opening_digest,
             closes_at=command.deadline_at,
+            group=opened.group,
         )
         left_s = None if command.deadline_at is None else max(0.0, command.deadline_at - self._run.now())
         async for reply in self._run.stream(voters, request, deadline=left_s):

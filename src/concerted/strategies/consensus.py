@@ -35,6 +35,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     question: by default the description of the objective; proposal: by default its data.  options: what to choose
     from; by default the question is yes or no.  electorate: voters, or voter -> weight; by default the agents of the
     run.  rule: a text or its fields.  deadline: seconds, or as in `60s`; by default `manager.command_timeout`.
+    algorithm: how the log is kept; where by replicas, group: by which ones, replicas: beside which agents.
     """
 
     question: str = ""
@@ -45,10 +46,16 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     deadline: float | str | None = None
     id: str | None = None
     algorithm: str | None = None
+    group: str | None = None
+    replicas: tuple[AgentId, ...] = ()
 
 
 class ConsensusResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of a run.  stored_by: what keeps the log.  approved_by: who accepted.  certificate: for `verify`."""
+    """The result of a run.
+
+    stored_by: what keeps the log; entries_committed: how long that is; term, leader: of a group of replicas.
+    approved_by: who accepted.  certificate: for `verify`.
+    """
 
     decision: str
     question: str
@@ -62,6 +69,9 @@ class ConsensusResult(msgspec.Struct, frozen=True, kw_only=True):
     missing: tuple[AgentId, ...]
     algorithm: str
     stored_by: tuple[str, ...]
+    entries_committed: int
+    term: int | None
+    leader: AgentId | None
     certificate: dict[str, Any]
 
 
@@ -69,7 +79,10 @@ async def coordinate(run: Run) -> Outcome:
     """Put the question to the voters and return what they decide."""
     asked = _question(run)
     voters = electorate_of(asked.electorate or sorted(run.agents))
-    terms = {"id": asked.id, "proposal": asked.proposal, "algorithm": _algorithm(run, asked)}
+    terms = {
+        "id": asked.id, "proposal": asked.proposal, "algorithm": _algorithm(run, asked), "group": asked.group,
+        "replicas": asked.replicas,
+    }  # fmt: skip
     run.progress(0, 1, voters=len(voters))
     try:
         async with run.deadline():
@@ -157,5 +170,8 @@ def _result(told: DecisionResult) -> ConsensusResult:
         missing=told.missing,
         algorithm=told.algorithm,
         stored_by=told.stored_by,
+        entries_committed=told.entries_committed,
+        term=told.term,
+        leader=told.leader,
         certificate=dict(certificate),
     )

@@ -30,7 +30,8 @@ def as_value(given: str) -> Any:
 
 def _terms(function: Any) -> Any:
     for option in (
-        click.option("--algorithm", metavar="NAME", help="How the log is kept: single or database, as the store is."),
+        click.option("--algorithm", metavar="NAME", help="How the log is kept: by the store, or by replicas."),
+        click.option("--group", metavar="ID", help="Which group of replicas keeps it."),
         click.option("--proposers", type=names, metavar="A,B", help="Who may propose; by default everybody."),
         click.option("--deadline", type=span, metavar="SPAN", help="When it lapses if nobody has proposed, from now."),
         click.option(
@@ -125,6 +126,7 @@ def _given(given: Mapping[str, Any]) -> dict[str, Any]:
         "deadline_s": given["deadline"],
         "proposers": given["proposers"],
         "algorithm": given["algorithm"],
+        "group": given["group"],
     }
 
 

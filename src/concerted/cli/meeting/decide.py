@@ -18,7 +18,9 @@ from concerted.cli.primitives import (
     acting,
     as_option,
     do,
+    do_there,
     ending_code,
+    group_file_option,
     json_value,
     names,
     patience,
@@ -27,6 +29,7 @@ from concerted.cli.primitives import (
     wait_options,
 )
 from concerted.cli.primitives_list import list_of
+from concerted.client.calls import Calls
 from concerted.consensus.decisions.certificate import Verification, verify
 from concerted.consensus.decisions.decision import DecisionResult
 from concerted.consensus.decisions.rule import rule_of
@@ -67,7 +70,12 @@ def _terms(function: Function) -> Function:
     """Add the options with which a decision is opened."""
     for option in (
         click.option("--id", "id", metavar="ID", help="By default a new one; with it the same line goes on waiting."),
-        click.option("--algorithm", metavar="NAME", help="How the log is kept: single or database, as the store is."),
+        click.option("--replicas", type=names, default=(), metavar="A,B,C", help="Beside which agents it is kept."),
+        click.option("--group", metavar="ID", help="Which group of replicas keeps it; by default one that is there."),
+        click.option(
+            "--algorithm", metavar="NAME",
+            help="How the log is kept: by the store (the default), or by replicas: raft, paxos, pbft.",
+        ),
         click.option("--key", "keys", type=_key, multiple=True, metavar="NAME=KEY", help="A voter who must sign."),
         click.option("--proposal", type=json_value, metavar="JSON", help="What is proposed, for programs."),
         click.option("--option", "options", multiple=True, metavar="NAME", help="What to choose from, one each."),
@@ -127,6 +135,7 @@ def decide(question: str, agent: str | None, store: str | None, as_json: bool, *
 @click.option("--reason", default="", metavar="TEXT", help="Why; everybody can read it.")
 @click.option("--key-file", type=click.Path(path_type=Path), metavar="FILE", help="The private key to sign with.")
 @click.option("--wait", type=span, metavar="SPAN", help="Wait so long for the outcome; by default not at all.")
+@group_file_option
 @as_option
 @store_option
 @json_option
@@ -138,10 +147,11 @@ def vote(id: str, choice: str, agent: str | None, store: str | None, as_json: bo
     who, wait_s = require_agent(agent, "votes"), given["wait"] or 0.0
     key = None if given["key_file"] is None else _read(given["key_file"]).strip()
 
-    async def work(session: Session) -> DecisionResult:
+    async def work(session: Calls) -> DecisionResult:
         return await session.decision(id).vote(choice, given["reason"], agent=who, key=key, timeout_s=wait_s)
 
-    told = do(store, work, stopped=f"a ballot of {who} that is written stays so")
+    stopped = f"a ballot of {who} that is written stays so"
+    told = do_there(given["group_file"], store, work, stopped=stopped)
     if told.ignored:
         show_note(f"the first ballot of {who} counts, {told.ballot}; this one is written and ignored")
     code = FAILED if told.ignored else OK if given["wait"] is None else None
@@ -158,23 +168,27 @@ def decision() -> None:
 
 @decision.command(short_help="Show who has voted how, and what came of it.")
 @click.argument("id")
+@group_file_option
 @store_option
 @json_option
-def show(id: str, store: str | None, as_json: bool) -> int:
+def show(id: str, group_file: Path | None, store: str | None, as_json: bool) -> int:
     """Show who has voted how, and what came of it."""
-    return _show(do(store, lambda session: session.decision(id).get()), as_json=as_json, code=OK)
+    told = do_there(group_file, store, lambda session: session.decision(id).get())
+    return _show(told, as_json=as_json, code=OK)
 
 
 @decision.command(short_help="Wait until a decision is closed, without voting.")
 @click.argument("id")
 @wait_options
+@group_file_option
 @as_option
 @store_option
 @json_option
 def wait(id: str, agent: str | None, store: str | None, as_json: bool, **given: Any) -> int:
     """Wait until a decision is closed, without voting."""
     wait_s = patience(given)
-    told = do(store, lambda session: session.decision(id).wait(agent=acting(agent), timeout_s=wait_s))
+    who = acting(agent)
+    told = do_there(given["group_file"], store, lambda session: session.decision(id).wait(agent=who, timeout_s=wait_s))
     return _show(told, as_json=as_json)
 
 
@@ -270,6 +284,8 @@ def _opening(given: Mapping[str, Any]) -> dict[str, Any]:
         "proposal": given["proposal"],
         "keys": dict(given["keys"]),
         "algorithm": given["algorithm"],
+        "group": given["group"],
+        "replicas": tuple(given["replicas"]),
     }
     return terms | ({"options": given["options"]} if given["options"] else {})
 

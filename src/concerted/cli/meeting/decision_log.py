@@ -84,13 +84,14 @@ def read(name: str, store: str | None, as_json: bool, **given: Any) -> int:
 @log.command(short_help="Make a log to which only some may append.")
 @click.argument("name")
 @click.option("--writers", type=names, metavar="A,B", help="Who may append; by default everybody.")
-@click.option("--algorithm", metavar="NAME", help="How the log is kept: single or database, as the store is.")
+@click.option("--algorithm", metavar="NAME", help="How the log is kept: by the store, or by replicas.")
+@click.option("--group", metavar="ID", help="Which group of replicas keeps it.")
 @as_option
 @store_option
 @json_option
 def create(name: str, agent: str | None, store: str | None, as_json: bool, **given: Any) -> int:
     """Make a log to which only some may append; again on the same terms, it is the same one."""
-    terms = {"writers": given["writers"] or (), "algorithm": given["algorithm"]}
+    terms = {"writers": given["writers"] or (), "algorithm": given["algorithm"], "group": given["group"]}
     told = do(store, lambda session: session.log(name).create(agent=acting(agent), **terms))
     return _show(told, as_json=as_json)
 

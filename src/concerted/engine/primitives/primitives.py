@@ -48,10 +48,13 @@ class Primitives:
         caller = self._caller(command, principal)
         if command.kind == "lease" and command.id == "memory":
             command = await self._memory_leases().ready(command)
+        command = await self._of.replicas.prepared(command)
+        await self._of.keepers.forward(command, caller)
         try:
             if command.renews:
                 return await self.host.renew(command.kind, command.id, command.request(caller))
             request = await self._decided(command, caller)
+            await self._of.replicas.served(command)
         except NotFound as error:
             if command.kind == "lease":
                 raise
@@ -63,6 +66,7 @@ class Primitives:
             if undone is not None:
                 await self.host.decide(command.kind, command.id, undone)
             raise
+        result = await self._of.keepers.completed(result, f"{command.kind}:{command.id}")
         return msgspec.structs.replace(result, cursor=self._of.rounds.news.last_seq)
 
     def _caller(self, command: Ask, principal: Principal) -> Caller:
@@ -125,6 +129,7 @@ class Primitives:
 
     def found(self, agent: AgentId) -> None:
         """Tell every primitive in which the agent takes part that it is back."""
+        self._of.replicas.found(agent)
         self.host.errand(self._tell(agent, Found(agent)))
 
     async def _tell(self, agent: AgentId, request: Lost | Found) -> None:

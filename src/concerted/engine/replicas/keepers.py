@@ -1,0 +1,143 @@
+"""What groups of replicas keep: commands about it are theirs to decide, and what has happened is copied from them.
+
+a command with `algorithm: raft | paxos | pbft` --its object is entrusted to a group--> the group decides
+    --what has happened is copied into the coordinator's log--> the caller is answered from there
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from concerted.consensus.keeping import REPLICATED, Replicated, is_elsewhere
+from concerted.consensus.replica_group import Entrust, ReplicaGroup
+from concerted.engine.replicas.groups import KIND, LOOK_S, Groups
+from concerted.errors import ConcertedError, TimedOut
+from concerted.machine import Result
+from concerted.ports.primitive import Ask, Caller
+from concerted.ports.replica_groups import CreateReplicaGroup
+from concerted.ports.store import PrimitiveRecord
+from concerted.replicas.kept import MACHINES
+from concerted.values import AgentId
+
+if TYPE_CHECKING:
+    from concerted.engine.coordinator import Coordinator
+    from concerted.engine.replicas.tended import Tended
+
+__all__ = ["Keepers"]
+
+KNOWN_COUNT = 10_000  # objects whose group is remembered
+
+
+class Keepers:
+    """Who keeps what, for one coordinator."""
+
+    def __init__(self, coordinator: Coordinator, groups: Groups) -> None:
+        self._of = coordinator
+        self._groups = groups
+        self._choosing = asyncio.Lock()
+        self._known: dict[str, str] = {}  # object -> the group that keeps it
+
+    async def forward(self, command: Ask, caller: Caller) -> None:
+        """Have a group do what concerns something that it keeps, or is to keep; of all else nothing is done here.
+
+        Raises:
+            ConcertedError: the group refuses it, does not answer in time, or cannot be made.
+        """
+        if command.kind not in MACHINES:
+            return
+        stream = f"{command.kind}:{command.id}"
+        held = await self._of.primitives.host.reach(command.kind, command.id)
+        if held.state is None:
+            algorithm = getattr(command, "algorithm", None)
+            if algorithm in REPLICATED:
+                tended = await self._entrusted(stream, command, caller)
+            elif self._groups.any and await self._group_of(stream) is not None:
+                tended = await self._keeper(stream)  # it is on its way
+            else:
+                return
+        elif not is_elsewhere(held.state) or (command.looks and await self._is_past(stream)):
+            return
+        else:
+            tended = await self._keeper(stream)
+        within_s = self._patience_s()
+        if command.looks:
+            with contextlib.suppress(TimedOut):
+                await tended.copy(stream, timeout_s=LOOK_S)
+            return
+        await tended.client.do(command, agent=caller.agent, is_admin=caller.is_admin, timeout_s=within_s)
+        await tended.copy(stream, timeout_s=within_s)
+        tended.follow(stream)
+
+    async def completed(self, result: Result, stream: str) -> Result:
+        """Say in an answer about something that a group keeps who that is."""
+        if getattr(result, "algorithm", None) not in REPLICATED:
+            return result
+        keeper = await self._group_of(stream)
+        if keeper is None:
+            return result
+        leader = keeper.terms.hosts[keeper.leader - 1] if keeper.leader is not None else None
+        facts: dict[str, Any] = {
+            "stored_by": keeper.terms.hosts, "term": keeper.term, "leader": leader, "group": keeper.group,
+        }  # fmt: skip
+        known = type(result).__struct_fields__
+        return msgspec.structs.replace(result, **{name: value for name, value in facts.items() if name in known})
+
+    async def _entrusted(self, stream: str, command: Ask, caller: Caller) -> Tended:
+        """Return the group that is to keep something: the one that has been entrusted with it, also if nothing came of
+        that yet; else the one that was named, one that fits, or a new one.
+        """
+        algorithm: Replicated = getattr(command, "algorithm")  # noqa: B009
+        named: str | None = getattr(command, "group", None)
+        hosts: tuple[AgentId, ...] = getattr(command, "replicas", ())
+        async with self._choosing:
+            keeper = await self._group_of(stream)
+            if keeper is not None:  # it was asked before, and may have done it: never two
+                return await self._groups.ready(keeper.terms.id, algorithm)
+            id = named or await self._groups.fitting(algorithm, hosts)
+            if id is None:
+                id = f"{algorithm}-{secrets.token_hex(3)}"
+                making = CreateReplicaGroup(id=id, algorithm=algorithm, hosts=hosts)
+                making = await self._groups.prepared(making)  # type: ignore[assignment]
+                await self._of.primitives.host.decide(KIND, id, making.request(caller))
+                self._groups.form_soon(id)
+            tended = await self._groups.ready(id, algorithm)
+            await self._of.primitives.host.decide(KIND, id, Entrust(stream))
+            return tended
+
+    def _patience_s(self) -> float:
+        """Return how long a group may take: a command's time, or as many elections as may fail if that is longer."""
+        settings = self._of.config.strategies.consensus
+        elections_s = 2 * settings.max_terms * float(settings.election_timeout)
+        return max(float(self._of.config.manager.command_timeout), elections_s)
+
+    async def _is_past(self, stream: str) -> bool:
+        """Whether the group that kept it has ended; all that happened is in our own log."""
+        keeper = await self._group_of(stream)
+        return keeper is not None and keeper.is_over
+
+    async def _keeper(self, stream: str) -> Tended:
+        keeper = await self._group_of(stream)
+        if keeper is None:
+            raise ConcertedError(f"no group is known to keep {stream}")
+        return await self._groups.ready(keeper.terms.id)
+
+    async def _group_of(self, stream: str) -> ReplicaGroup | None:
+        """Return the group that an object is entrusted to; that never changes."""
+        host, known = self._of.primitives.host, self._known.get(stream)
+        if known is not None:
+            state: ReplicaGroup = (await host.reach(KIND, known)).state
+            return state
+        for status in ("ready", "ending", "ended"):
+            for record in await self._of.store.find(PrimitiveRecord, {"kind": KIND, "status": status}):
+                state = (await host.reach(KIND, record.id)).state
+                if stream in state.objects:
+                    if len(self._known) >= KNOWN_COUNT:
+                        self._known.clear()
+                    self._known[stream] = record.id
+                    return state
+        return None

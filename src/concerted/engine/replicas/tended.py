@@ -1,0 +1,163 @@
+"""One group of replicas that a coordinator tends: it sees to it that they run, and copies what they have kept.
+
+    every so often: how does each stand? --who leads is noted; who does not answer is started again
+    each object that is entrusted to it: its events --as they happen--> the coordinator's own log, until it is over
+
+The group decides without all of this; what is missed while the coordinator is away is copied when it is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from concerted.consensus.replica_group import Accuse, Lead, ReplicaGroup, tolerates
+from concerted.engine.replicas.places import coordinator_key
+from concerted.errors import ConcertedError, TimedOut, Unreachable, WrongPhase
+from concerted.machine import Copied, Event
+from concerted.messages import HostReplica
+from concerted.replicas.clients.speaking import client_for
+from concerted.replicas.kept import KeptEvent
+from concerted.replicas.server import Status
+from concerted.replicas.spec import COORDINATOR, Group
+from concerted.values import AgentId
+
+if TYPE_CHECKING:
+    from concerted.engine.coordinator import Coordinator
+
+__all__ = ["Tended"]
+
+FOLLOW_S = 60.0  # how long one question for news waits
+STATUS_S = 1.0  # how long a replica may take to say how it stands
+HOST_S = 10.0  # how long an agent may take to start a replica
+
+
+class Tended:
+    """A group, from `begin` until `close`.  client: what the coordinator asks of it."""
+
+    def __init__(self, coordinator: Coordinator, state: ReplicaGroup, folder: str) -> None:
+        assert state.group is not None, f"group {state.terms.id} is not formed"
+        self.id = state.terms.id
+        self.hosts = state.terms.hosts
+        self.group = msgspec.convert(state.group, Group, str_keys=True)
+        self.client = client_for(self.group, COORDINATOR, coordinator_key(folder, self.group.id))
+        self._of = coordinator
+        self._folder = folder
+        self._following: dict[str, asyncio.Task[None]] = {}
+        self._looking: asyncio.Task[None] | None = None
+
+    def begin(self, streams: Sequence[str]) -> None:
+        """See to the replicas from now on, and follow what is theirs."""
+        self._looking = self._of.loop.create_task(self._look_round())
+        for stream in streams:
+            self.follow(stream)
+
+    async def close(self) -> None:
+        """Leave them to themselves."""
+        tasks = [*self._following.values(), *([self._looking] if self._looking is not None else [])]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        await self.client.close()
+
+    # What they keep
+
+    def follow(self, stream: str) -> None:
+        """Copy what happens to an object as it happens, until it is over."""
+        if stream not in self._following:
+            task = self._of.loop.create_task(self._follow(stream))
+            self._following[stream] = task
+            task.add_done_callback(lambda _: self._following.pop(stream, None))
+
+    async def copy(self, stream: str, *, timeout_s: float) -> None:
+        """Copy all that has happened to an object by now.
+
+        Raises:
+            TimedOut: the group does not answer.
+        """
+        while True:
+            known = await self._known(stream)
+            events = await self.client.history(stream, known, timeout_s=timeout_s)
+            if not events:
+                return
+            await self._write(stream, known, events)
+
+    async def _follow(self, stream: str) -> None:
+        kind, _, id = stream.partition(":")
+        with contextlib.suppress(Unreachable, WrongPhase):  # the coordinator ends, and its successor goes on
+            while not getattr((await self._of.primitives.host.reach(kind, id)).state, "is_over", False):
+                known = await self._known(stream)
+                with contextlib.suppress(TimedOut):
+                    await self._write(stream, known, await self.client.events(stream, known, timeout_s=FOLLOW_S))
+
+    async def _known(self, stream: str) -> int:
+        kind, _, id = stream.partition(":")
+        state = (await self._of.primitives.host.reach(kind, id)).state
+        return 0 if state is None else int(state.length)
+
+    async def _write(self, stream: str, known: int, events: Sequence[KeptEvent]) -> None:
+        kind, _, id = stream.partition(":")
+        copied = Copied(known + 1, tuple((_event(each), each.at, each.sends) for each in events))
+        await self._of.primitives.host.decide(kind, id, copied)
+
+    # The replicas
+
+    async def host_all(self) -> None:
+        """Have every replica run that does not, as far as its host is here; who cannot now is asked again later."""
+        await asyncio.gather(*(self._host(node) for node in sorted(self.group.replicas)))
+
+    async def host_again(self, agent: AgentId) -> None:
+        """Have the replica of an agent that is back run."""
+        for node, host in sorted(self.group.hosts.items()):
+            if host == agent:
+                await self._host(node)
+
+    async def _host(self, node: int) -> None:
+        agent = self.group.hosts[node]
+        member = self._of.roster.members.get(agent)
+        if member is None or member.state == "gone":
+            return
+        request = HostReplica(group=msgspec.to_builtins(self.group, str_keys=True), node=node, folder=self._folder)
+        await self._of.asker.ask(agent, request, deadline=HOST_S)
+
+    async def _look_round(self) -> None:
+        """Note who leads, and have those started again that do not answer."""
+        await self.host_all()
+        while True:
+            nodes = sorted(self.group.replicas)
+            stand = await asyncio.gather(*(self._status(node) for node in nodes))
+            known = [each for each in stand if each is not None and each.leader is not None]
+            if known:
+                newest = max(known, key=lambda each: each.term)
+                assert newest.leader is not None
+                with contextlib.suppress(ConcertedError):  # it has ended meanwhile
+                    await self._of.primitives.host.decide("replica_group", self.id, Lead(newest.leader, newest.term))
+            await self._note_liars([each for each in stand if each is not None])
+            for node, each in zip(nodes, stand, strict=True):
+                if each is None:
+                    await self._host(node)
+            await asyncio.sleep(self.group.election_timeout_s)
+
+    async def _note_liars(self, stand: Sequence[Status]) -> None:
+        """Note who has provably lied to so many that one of them is honest."""
+        enough = tolerates("pbft", len(self.group.replicas)) + 1
+        for node in sorted(self.group.replicas):
+            if sum(node in each.accused for each in stand) >= enough:
+                with contextlib.suppress(ConcertedError):
+                    await self._of.primitives.host.decide("replica_group", self.id, Accuse(node))
+
+    async def _status(self, node: int) -> Status | None:
+        try:
+            return await self.client.status(node, timeout_s=STATUS_S)
+        except TimedOut:
+            return None
+
+
+def _event(kept: KeptEvent) -> Event:
+    data: dict[str, Any] = kept.data
+    return Event(kept.kind, None if kept.agent is None else AgentId(kept.agent), kept.ref, data)

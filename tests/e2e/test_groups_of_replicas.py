@@ -1,0 +1,237 @@
+"""Groups of real replicas beside the agents of a session: they keep decisions, and the session knows what they know."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from concerted import Agent, open_coordinator, open_group
+from concerted.config.settings import Consensus, Coordination, Strategies
+from concerted.consensus.decisions.certificate import verify
+from concerted.consensus.replica_group import Entrust
+from concerted.errors import Conflict, Invalid, NotAllowed, NotFound, WrongPhase
+from concerted.launch import Session
+from concerted.ports.commands import Events
+
+QUICK = Coordination(strategies=Strategies(consensus=Consensus(election_timeout=0.4, heartbeat_interval=0.1)))
+NAMES = ("ann", "bob", "cy")
+
+
+@contextlib.asynccontextmanager
+async def session(folder: Path, names: tuple[str, ...] = NAMES) -> AsyncIterator[Session]:
+    async with open_coordinator(f"sqlite:///{folder}/work.db", coordination=QUICK) as coordinator:
+        for name in names:
+            agent = Agent(name, capabilities={"leadership": 0.5 if name == "dee" else 0.9})
+            agent.on("JUDGE")(lambda request: {"choice": "accept", "reason": f"{request.question} yes"})
+            await coordinator.register(agent)
+        async with asyncio.timeout(60):
+            yield coordinator
+
+
+async def pids(coordinator: Session, group: str) -> dict[int, int]:
+    """Return the processes of a group's replicas, by id."""
+    return running((await coordinator.replica_group(group).get()).group["id"])
+
+
+def running(group: str) -> dict[int, int]:
+    found = {}
+    for process in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError):
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            if b"concerted.replicas.process" in words and group.encode() in words[-2]:
+                found[int(words[-3])] = int(process.name)
+    return found
+
+
+def test_replicas_keep_a_decision_and_the_coordinator_has_all_that_happened(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with session(tmp_path) as coordinator:
+            ship = coordinator.decision("ship")
+            opened = await ship.create("ship it?", NAMES, algorithm="raft")
+            assert (opened.status, opened.algorithm, opened.stored_by) == ("voting", "raft", NAMES)
+            waiting = asyncio.ensure_future(ship.wait(timeout_s=30))
+            await ship.vote("accept", "green", agent="ann")
+            again = await ship.vote("reject", agent="ann")
+            assert (again.ballot, again.ignored) == ("accept", True)
+            with pytest.raises(NotAllowed, match="zoe has no vote"):
+                await ship.vote("accept", agent="zoe")
+            await ship.vote("accept", agent="cy")
+            told = await waiting
+            assert (told.status, told.approved_by, told.leader in NAMES) == ("accepted", ("ann", "cy"), True)
+            assert verify(msgspec.json.encode(told.certificate).decode()).valid
+            log = [event.kind for event in await coordinator.give(Events(stream="decision:ship"))]
+            assert log == [
+                f"decision.{kind}" for kind in ("created", "ballot_cast", "ballot_ignored", "ballot_cast", "closed")
+            ]
+            with pytest.raises(WrongPhase, match="votes too late"):
+                await ship.vote("accept", agent="bob")
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(("algorithm", "names"), [("raft", NAMES), ("paxos", NAMES), ("pbft", (*NAMES, "dee"))])
+def test_agents_that_are_asked_by_a_run_decide_by_replicas(
+    tmp_path: Path, algorithm: str, names: tuple[str, ...]
+) -> None:
+    async def main() -> None:
+        async with session(tmp_path, names) as coordinator:
+            options = {"algorithm": algorithm, "rule": "all", "deadline": 50}
+            view = await coordinator.run("consensus", "ship it?", id="r", options=options)
+            assert view.status == "completed"
+            assert (view.result["outcome"], view.result["algorithm"]) == ("accepted", algorithm)
+            assert sorted(view.result["approved_by"]) == list(names)
+            assert tuple(view.result["stored_by"]) == names
+
+    asyncio.run(main())
+
+
+def test_a_killed_replica_is_started_again_and_one_that_is_away_hinders_nobody(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with session(tmp_path) as coordinator:
+            group = await coordinator.replica_group("ops").create("raft", NAMES)
+            assert (group.status, group.tolerates) == ("ready", 1)
+            ship = coordinator.decision("ship")
+            await ship.create("ship it?", NAMES, algorithm="raft", group="ops")
+            before = await pids(coordinator, "ops")
+            assert sorted(before) == [1, 2, 3]
+            leader = NAMES.index((await coordinator.replica_group("ops").get()).leader or NAMES[0]) + 1
+            os.kill(before[leader], signal.SIGKILL)
+            await ship.vote("accept", agent="ann")
+            assert (await ship.vote("accept", agent="bob")).status == "accepted"
+            while (await pids(coordinator, "ops")).get(leader) in (None, before[leader]):
+                pass
+
+    asyncio.run(main())
+
+
+def test_a_coordinator_that_was_away_learns_what_was_decided_without_it(tmp_path: Path) -> None:
+    """The group is asked by its description, as voters do; when the coordinator is back its replicas are up again."""
+
+    async def main() -> None:
+        async with session(tmp_path) as coordinator:
+            await coordinator.replica_group("ops").create("raft", NAMES)
+            await coordinator.decision("ship").create("ship it?", NAMES, algorithm="raft", group="ops")
+            description = tmp_path / "ops.json"
+            description.write_text(json.dumps((await coordinator.replica_group("ops").get()).group))
+            async with open_group(description) as group:
+                await group.decision("ship").vote("accept", agent="ann")
+                told = await group.decision("ship").vote("accept", agent="bob")
+                assert told.status == "accepted"
+                with pytest.raises(Invalid, match="is for a coordinator"):
+                    await group.latch("x").get()
+            # nobody has told the coordinator
+            assert (await coordinator.decision("ship").wait(timeout_s=30)).approved_by == ("ann", "bob")
+        async with session(tmp_path) as coordinator:
+            told = await coordinator.decision("ship").get()
+            assert (told.status, told.approved_by) == ("accepted", ("ann", "bob"))
+            other = await coordinator.decision("next").create("and now?", ["ann"], algorithm="raft", group="ops")
+            assert other.status == "voting"
+
+    asyncio.run(main())
+
+
+def test_hosts_are_chosen_by_their_scores_and_named_groups_are_used_again(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with session(tmp_path, ("dee", *NAMES)) as coordinator:
+            first = await coordinator.decision("a").create("a?", ["ann"], algorithm="raft")
+            assert first.stored_by == NAMES
+            second = await coordinator.decision("b").create("b?", ["ann"], algorithm="raft")
+            assert second.group == first.group
+            third = await coordinator.decision("c").create("c?", ["ann"], algorithm="raft", replicas=("dee",))
+            assert third.stored_by == ("dee",)
+
+    asyncio.run(main())
+
+
+def test_what_was_entrusted_to_a_group_before_a_crash_goes_to_no_other(tmp_path: Path) -> None:
+    """The coordinator may have died after it had asked the group, and before it heard what came of it."""
+
+    async def main() -> None:
+        async with session(tmp_path) as coordinator:
+            for name in ("first", "second"):
+                await coordinator.replica_group(name).create("raft", NAMES)
+            host = coordinator.owner.coordinator.primitives.host
+            await host.decide("replica_group", "second", Entrust("decision:ship"))
+            told = await coordinator.decision("ship").create("ship it?", ["ann"], algorithm="raft", group="first")
+            assert told.group["id"].startswith("second-")
+            assert (await coordinator.replica_group("first").get()).objects == ()
+
+    asyncio.run(main())
+
+
+def test_what_cannot_be_is_refused_in_words(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with session(tmp_path) as coordinator:
+            with pytest.raises(Invalid, match="3 agents are here, and raft is to have 5 replicas"):
+                await coordinator.replica_group("big").create("raft", count=5)
+            with pytest.raises(NotFound, match="nobody is registered as eve"):
+                await coordinator.replica_group("ops").create("raft", ["eve"])
+            with pytest.raises(NotFound, match="there is no group of replicas 'nothing'"):
+                await coordinator.decision("d").create("d?", ["ann"], algorithm="raft", group="nothing")
+            await coordinator.replica_group("one").create("raft", ["ann"])
+            with pytest.raises(Conflict, match="made group one already"):
+                await coordinator.replica_group("one").create("raft", ["bob"])
+
+    asyncio.run(main())
+
+
+def test_a_group_that_is_ended_leaves_neither_processes_nor_files_and_all_that_it_kept(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with session(tmp_path) as coordinator:
+            await coordinator.replica_group("ops").create("raft", NAMES)
+            await coordinator.decision("ship").create("ship it?", ["ann"], algorithm="raft", group="ops")
+            (folder,) = (tmp_path / "work.db.replicas").iterdir()
+            assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+            await coordinator.decision("ship").vote("accept", agent="ann")
+            ended = await coordinator.replica_group("ops").end("moved")
+            assert (ended.status, ended.reason) == ("ended", "moved")
+            assert await pids(coordinator, "ops") == {}
+            assert not folder.exists()
+            assert (await coordinator.decision("ship").get()).approved_by == ("ann",)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(("algorithm", "names"), [("raft", NAMES), ("paxos", NAMES), ("pbft", (*NAMES, "dee"))])
+def test_replicas_keep_agreements_and_logs_too(tmp_path: Path, algorithm: str, names: tuple[str, ...]) -> None:
+    async def main() -> None:
+        async with session(tmp_path, names) as coordinator:
+            proposals = [coordinator.agree("port", port, algorithm=algorithm, agent=f"a{port}") for port in (1, 2, 3)]
+            told = await asyncio.gather(*proposals)
+            assert len({each.value for each in told}) == 1
+            assert [each.yours for each in told].count(True) == 1
+            assert {each.proposed_by for each in told} == {f"a{told[0].value}"}
+            assert (told[0].algorithm, tuple(told[0].stored_by)) == (algorithm, names)
+
+            log = coordinator.log("moves")
+            appended = await asyncio.gather(*(log.append(move, algorithm=algorithm) for move in range(20)))
+            assert sorted(each.position for each in appended) == list(range(1, 21))
+            once = await log.append("again", request_id="r")
+            assert (await log.append("again", request_id="r")).position == once.position == 21
+            entries = await log.read()
+            assert [entry.position for entry in entries] == list(range(1, 22))
+            assert sorted(entry.value for entry in entries[:20]) == list(range(20))
+
+    asyncio.run(main())
+
+
+def test_a_node_on_a_database_has_decisions_kept_by_replicas_too(postgres) -> None:
+    async def main() -> None:
+        async with open_coordinator(postgres(), coordination=QUICK) as node, asyncio.timeout(60):
+            for name in NAMES:
+                agent = Agent(name)
+                agent.on("JUDGE")(lambda _request: "accept")
+                await node.register(agent)
+            view = await node.run("consensus", "ship it?", id="r", options={"algorithm": "raft", "rule": "all"})
+            assert (view.status, view.result["outcome"]) == ("completed", "accepted")
+            told = await node.decision(view.result["decision"]).get()
+            assert (told.algorithm, tuple(told.stored_by)) == ("raft", NAMES)
+
+    asyncio.run(main())
