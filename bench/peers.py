@@ -82,13 +82,14 @@ REDIS = Peer("redis", "8.1.0", "with_redis.py", ("hiredis",))
 ETCD = Peer("aetcd", "1.0.0", "with_etcd.py")
 ZOOKEEPER = Peer("kazoo", "2.11.0", "with_zookeeper.py")
 CLIENTS = (REDIS, ETCD, ZOOKEEPER)  # of servers, which `beside/servers.py` starts
+PYSYNCOBJ = Peer("pysyncobj", "0.3.17", "with_pysyncobj.py")
 
 
 def main(arguments: list[str]) -> None:
     """Install if told to, and say how each peer stands."""
     if arguments not in ([], ["--install"]):
         sys.exit("usage: python bench/peers.py [--install]")
-    for peer in (*PEERS, *CLIENTS):
+    for peer in (*PEERS, *CLIENTS, PYSYNCOBJ):
         reason = peer.install() if arguments else peer.missing()
         print(f"{peer.name}: {reason or 'installed'}", flush=True)
 
