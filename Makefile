@@ -24,8 +24,8 @@ bench: $(BIN)/concerted ## measure what we claim, beside others, and report rati
 docs: $(PYTEST) $(BIN)/concerted ## run every code block of the README and the docs
 	$(PYTEST) tests/test_docs.py -m "e2e or not e2e"
 
-soak: $(PYTEST) $(BIN)/concerted ## look much longer for failures of Raft, and for the bugs that are planted into it
-	$(BIN)/concerted simulate raft --seeds 10000
+soak: $(PYTEST) $(BIN)/concerted ## look an hour for failures of consensus, and for the bugs that are planted into it
+	$(BIN)/concerted simulate consensus --seeds 10000..10000 --for 50m
 	$(PYTEST) tests/mutants --search
 
 format: $(PYTEST) ## put the code into its one format and order of imports
@@ -41,7 +41,7 @@ lint: $(PYTEST)
 	$(BIN)/lint-imports
 
 slow: $(PYTEST) $(BIN)/concerted
-	$(PYTEST) -m "crash or seeds or e2e"
+	$(PYTEST) -n 2 -m "crash or seeds or e2e"
 
 # The order of a set must never decide an outcome; nor may the version of Python.
 repeat: $(PYTEST) $(BIN)/concerted
