@@ -18,6 +18,9 @@ def test_there_are_scenarios_of_every_kind() -> None:
     assert {"figure-7", "figure-8-overwritten", "figure-8-committed", "pre-vote", "check-quorum", "transfer"} <= names
     assert {"slow-follower-snapshot", "leader-leaves", "leave-and-join", "pipelining", "lost-answers"} <= names
     assert {"bridge", "read-index", "torn-tail", "flipped-bit", "old-disk"} <= names
+    paxos = {path.stem for path in FILES if path.parent.name == "paxos"}
+    assert {"two-propose-at-once", "duel", "chosen-again", "highest-ballot-wins", "promise-outlives-crash"} <= paxos
+    assert {"no-majority", "gap", "chosen-slot", "lease", "leader-of-nobody", "was-away", "not-valid"} <= paxos
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")

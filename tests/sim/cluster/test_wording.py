@@ -1,6 +1,8 @@
 """Messages, writes and entries in words."""
 
 from concerted.consensus.entries import Entry, Snapshot
+from concerted.consensus.paxos.storage import Instance
+from concerted.consensus.paxos.storage import Write as PaxosWrite
 from concerted.consensus.quorum import Configuration
 from concerted.consensus.raft.messages import Append, Appended, InstallSnapshot
 from concerted.consensus.raft.storage import Write
@@ -25,6 +27,13 @@ def test_a_snapshot_is_said_with_its_members() -> None:
 
 def test_a_write_is_said_without_its_number() -> None:
     assert in_words(Write(9, 3, None)) == "term=3"
+
+
+def test_a_write_of_paxos_is_said_with_the_instances_that_changed() -> None:
+    write = PaxosWrite(9, 1001, 0, instances=(Instance("colour", 2002, 2002, b"red"),))
+    assert in_words(write) == (
+        'promised=1001 commit=0 instances=[(Instance key=colour promised=2002 accepted=2002 value="red")]'
+    )
 
 
 def test_an_entry_is_its_place_and_what_is_in_it() -> None:

@@ -234,6 +234,8 @@ class Table(Generic[C]):
     def stepped(self, replica: Replica[C], ready: Ready[Any, Any]) -> None:
         """See what a server made of an input."""
         self.checks.stepped(replica, ready)
+        for agreed in ready.chosen:
+            self.say(f'{replica.id} learns that {agreed.key} is "{agreed.value.decode()}"')
         self._tell_state(replica)
 
     def wrote(self, replica: Replica[C], write: Any) -> None:

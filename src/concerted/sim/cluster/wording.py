@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from typing import Any
 
 import msgspec
@@ -17,9 +18,10 @@ UNSAID = ("to", "source", "number")
 
 
 def in_words(value: Any) -> str:
-    """Return the name of a struct and its fields, without those that have their default."""
+    """Return the name of a struct or dataclass and its fields, without those that have their default."""
     words = [type(value).__name__] if type(value).__name__ != "Write" else []
-    for field in msgspec.structs.fields(value):
+    is_struct = isinstance(value, msgspec.Struct)
+    for field in msgspec.structs.fields(value) if is_struct else dataclasses.fields(value):
         held = getattr(value, field.name)
         if field.name in UNSAID or held is None or held == field.default:
             continue

@@ -15,6 +15,7 @@ from concerted.sim.cluster.algorithm import ELECTION_TIMEOUT_S, Act, Algorithm, 
 from concerted.sim.cluster.replica import Beginning
 from concerted.sim.protocols.paxos_acts import KEYS, agree, argue, reign
 from concerted.sim.protocols.paxos_checks import PaxosChecks
+from concerted.sim.protocols.paxos_steps import STEPS
 
 __all__ = ["PAXOS"]
 
@@ -101,6 +102,7 @@ PAXOS: Algorithm[Paxos] = Algorithm(
     leads=lambda core: core.role == "leader",
     compacted=lambda core: core.log.snapshot.index,
     spare=_spare,
+    steps=STEPS,
     acts=(
         Act(agree, (0.0, 1.0, 6.0), (0, 20, 60)),
         Act(argue, (0.0, 0.0, 2.0), (0,)),
