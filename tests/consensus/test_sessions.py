@@ -9,8 +9,8 @@ from concerted.consensus.sessions import Answer, Command, Sessions
 class Counter:
     """A state machine that shows how often it was asked."""
 
-    def __init__(self, limit: int = 10) -> None:
-        self.sessions = Sessions(limit)
+    def __init__(self, limit: int = 10, **bounds: int) -> None:
+        self.sessions = Sessions(limit, **bounds)
         self.done: list[bytes] = []
         self.index = 0
 
@@ -94,3 +94,45 @@ def test_a_snapshot_brings_the_sessions_with_it() -> None:
     counter.apply(Command(0, 3))
     assert counter.apply(Command(2, 1)).status == "expired", "the order of use comes with it, too"
     assert counter.done == [b"a"]
+
+
+def test_a_session_with_too_many_results_is_not_served_until_it_says_which_have_arrived() -> None:
+    """Thesis 6.3: what its client may still ask for again is not dropped; so nothing more is carried out."""
+    counter = Counter(results_count=2)
+    counter.apply(Command(0, 1))
+    for number in (1, 2):
+        counter.apply(Command(1, number))
+    assert counter.apply(Command(1, 3, b"c")) == Answer("overloaded", 1, 3)
+    assert counter.apply(Command(1, 2)) == Answer("done", 1, 2, b"2"), "a repeat needs no room"
+    assert counter.apply(Command(1, 3, b"c", answered=1)) == Answer("done", 1, 3, b"3")
+    assert counter.done == [b"", b"", b"c"]
+
+
+def test_too_many_bytes_of_results_expire_the_session_that_was_used_longest_ago() -> None:
+    counter = Counter(results_bytes=2)
+    for number in (1, 2):
+        counter.apply(Command(0, number))
+    counter.apply(Command(1, 1))
+    counter.apply(Command(2, 1))
+    assert counter.apply(Command(2, 2)).status == "done"
+    assert counter.apply(Command(1, 2)).status == "expired"
+
+
+def test_what_one_session_keeps_alone_is_bounded_too() -> None:
+    counter = Counter(results_bytes=2)
+    counter.apply(Command(0, 1))
+    for number in (1, 2):
+        counter.apply(Command(1, number))
+    assert counter.apply(Command(1, 3)).status == "overloaded"
+    assert counter.apply(Command(1, 4, answered=1)).status == "done"
+
+
+def test_a_snapshot_brings_the_bounds_of_sessions_with_it() -> None:
+    counter = Counter(results_count=3, results_bytes=2)
+    counter.apply(Command(0, 1))
+    for number in (1, 2):
+        counter.apply(Command(1, number))
+    counter.sessions = Sessions.load(counter.sessions.dump())
+    assert counter.apply(Command(1, 3)).status == "overloaded"
+    for number in (3, 4):
+        assert counter.apply(Command(1, number, answered=number - 1)).status == "done"

@@ -147,6 +147,21 @@ async def test_a_session_that_has_expired_is_replaced_by_another(places: Path) -
     assert sorted(each.number for each in replica.commands() if each.session == 8) == [1, 2, 3, 4, 5]
 
 
+async def test_a_session_with_too_many_results_is_used_again_when_others_have_arrived(places: Path) -> None:
+    def rule(asked: Asked) -> Told:
+        command = msgspec.msgpack.decode(asked.body, type=Command)
+        if command.session != OPEN and command.number == 1:
+            return ok(asked, pack(Answer("overloaded", 7, 1)))
+        return done(asked)
+
+    replica = Replica(rule)
+    async with group_of(places, replica) as client:
+        with pytest.raises(Invalid, match="no"):
+            await client.do(VOTE, timeout_s=30)
+    asked = [(each.session, each.number, each.answered) for each in replica.commands()[1:]]
+    assert asked == [(7, 1, 0), (7, 2, 1)]
+
+
 async def test_many_at_once_open_one_channel_and_one_session(places: Path) -> None:
     replica = Replica(done)
     async with group_of(places, replica) as client:

@@ -177,7 +177,9 @@ class GroupClient:
                 session.end(number)
             if answer.status == "done":
                 return _outcome.decode(answer.result)
-            if session is self._session:  # expired: what groups keep is asked for again without harm
+            if answer.status == "overloaded":  # others of ours wait for so long that their results stand there still
+                await asyncio.sleep(LONGEST_PAUSE_S)
+            elif session is self._session:  # expired: what groups keep is asked for again without harm
                 self._session = None
 
     async def _open_session(self) -> Session:
