@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from concerted.consensus.decisions.answers import DecisionResult
 from concerted.consensus.decisions.rule import rule_of
 from concerted.consensus.entries import Entry, Snapshot
 from concerted.consensus.sessions import OPEN, Answer, Command
@@ -27,9 +28,9 @@ class Log:
         self.session = opened.session
         self.number = 0
 
-    def put(self, command: bytes, *, at: float | None = None, by: int = 1) -> Answer | None:
+    def put(self, command: bytes, *, at: float | None = None, by: int = 1, term: int = 1) -> Answer | None:
         index = self.kept.index + 1
-        proposed = Proposed(float(index) if at is None else at, by, command)
+        proposed = Proposed(float(index) if at is None else at, by, command, term)
         self.entries.append(Entry(index, 1, msgspec.msgpack.encode(proposed)))
         return self.kept.apply(self.entries[-1])
 
@@ -38,14 +39,18 @@ class Log:
         answer = self.put(Command(self.session, self.number, given(command, agent)).encode(), **when)
         return msgspec.json.decode(answer.result, type=Outcome)
 
-    def open(self, id: str = "d", **fields) -> Outcome:
-        return self.do(CreateDecision(id=id, question="ship?", electorate={"ann": 1, "bob": 1, "cy": 1}, **fields))
+    def open(self, id: str = "d", *, term: int = 1, **fields) -> Outcome:
+        electorate = {"ann": 1, "bob": 1, "cy": 1}
+        return self.do(CreateDecision(id=id, question="ship?", electorate=electorate, **fields), term=term)
 
-    def vote(self, voter: str, choice: str = "accept", id: str = "d") -> Outcome:
-        return self.do(CastBallot(id=id, choice=choice), voter)
+    def vote(self, voter: str, choice: str = "accept", id: str = "d", *, term: int = 1) -> Outcome:
+        return self.do(CastBallot(id=id, choice=choice), voter, term=term)
+
+    def look(self, id: str = "d") -> DecisionResult:
+        return self.kept.look(given(GetDecision(id=id)))[0]
 
     def status(self, id: str = "d") -> str:
-        return self.kept.look(given(GetDecision(id=id)))[0].status
+        return self.look(id).status
 
 
 @pytest.fixture
@@ -103,6 +108,36 @@ def test_where_replicas_may_lie_one_of_them_cannot_bring_a_deadline_about() -> N
     assert log.status() == "voting"
     log.put(b"", at=100.5, by=4)
     assert (log.status(), log.kept.now) == ("lapsed", 100.5)
+
+
+def test_the_rounds_of_a_decision_are_the_terms_from_its_opening_to_its_end(log: Log) -> None:
+    log.open(term=4)
+    log.vote("ann", term=4)
+    assert log.look().rounds == 1
+    log.vote("bob", term=7)
+    log.put(b"", term=9)
+    assert (log.look().rounds, log.status()) == (4, "accepted")
+
+
+def test_where_replicas_may_lie_one_of_them_cannot_make_up_a_view() -> None:
+    log = Log(Kept(honest=2))
+    log.put(b"", by=1, term=2)
+    log.put(b"", by=2, term=2)
+    log.open()
+    log.put(b"", by=3, term=1000)
+    log.vote("ann")
+    assert (log.look().rounds, log.kept.term) == (1, 2)
+    log.put(b"", by=4, term=5)
+    log.vote("bob")
+    assert (log.look().rounds, log.kept.term) == (4, 5)
+
+
+def test_the_rounds_are_in_a_snapshot(log: Log) -> None:
+    log.open(term=4)
+    log.vote("ann", term=6)
+    other = Kept()
+    other.restore(Snapshot(log.kept.index, 1, data=log.kept.dump()))
+    assert other.look(given(GetDecision(id="d")))[0].rounds == 3
 
 
 def test_who_opens_what_is_there_already_may_take_it_as_it_is(log: Log) -> None:

@@ -21,7 +21,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from concerted.consensus.keeping import Algorithm, stored_by
+from concerted.consensus.keeping import ONE, Algorithm, Rounds, stored_by
 from concerted.consensus.validity import ANYTHING, Validity, check, in_words, problem
 from concerted.errors import Conflict, Invalid, NotAllowed, NotFound, WrongPhase
 from concerted.machine import EVERYBODY, Event, Found, Look, Lost, Result, Send, Step, Wait, Wake
@@ -73,7 +73,10 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Where an agreement stands.  length: entries so far.  lapsed_at: its deadline, if that came first."""
+    """Where an agreement stands.
+
+    length: entries so far; rounds: of its log.  lapsed_at: its deadline, if that came first.
+    """
 
     id: str
     terms: Terms
@@ -82,6 +85,7 @@ class Agreement:
     length: int = 1
     chosen: Chosen | None = None
     lapsed_at: Instant | None = None
+    rounds: Rounds = ONE
 
     @property
     def algorithm(self) -> Algorithm:
@@ -142,9 +146,9 @@ class AgreementResult(Result, frozen=True, kw_only=True):
 
     success: there is a value; proposed_by, position: whose proposal it was, and its entry in the log.  yours: it is
     the proposal of this very request; False says that another one was first.  demands: the rule, in words.
-    stored_by: what keeps the log, which is nobody's approval; entries_committed: how long that log is.  term and
-    leader are of a group of replicas; None where one store keeps the log.  group: the description by which it is
-    reached without a coordinator.
+    stored_by: what keeps the log, which is nobody's approval; entries_committed: how long that log is; rounds: how
+    many terms, ballots or views of a group that took, and 1 of a store.  term and leader are of a group of replicas;
+    None where one store keeps the log.  group: the description by which it is reached without a coordinator.
     """
 
     id: str
@@ -164,6 +168,7 @@ class AgreementResult(Result, frozen=True, kw_only=True):
     algorithm: Algorithm
     stored_by: tuple[str, ...]
     entries_committed: int
+    rounds: int = 1
     term: int | None = None
     leader: AgentId | None = None
     group: dict[str, Any] | None = None
@@ -196,8 +201,9 @@ def evolve(state: Agreement | None, event: Event, at: Instant) -> Agreement:
     data, agent = event.data, event.agent or AgentId("")
     if state is None:
         assert event.kind == "agreement.created", event.kind
-        return Agreement(data["name"], msgspec.convert(data["terms"], Terms), agent, at)
-    state = replace(state, length=state.length + 1)
+        terms = msgspec.convert(data["terms"], Terms)
+        return Agreement(data["name"], terms, agent, at, rounds=Rounds.begun(data))
+    state = replace(state, length=state.length + 1, rounds=state.rounds.after(data))
     match event.kind:
         case "agreement.chosen":
             assert state.status == "waiting", f"a second value for {state.id}"
@@ -230,6 +236,7 @@ def answer(state: Agreement, request: Request, now: Instant) -> AgreementResult:
         algorithm=terms.algorithm,
         stored_by=stored_by(terms.algorithm),
         entries_committed=state.length,
+        rounds=state.rounds.count,
     )
 
 

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from concerted.consensus.keeping import Algorithm, stored_by
+from concerted.consensus.keeping import ONE, Algorithm, Rounds, stored_by
 from concerted.errors import Conflict, Invalid, NotAllowed, NotFound, Overloaded
 from concerted.machine import Event, Found, Look, Lost, Result, Step, Wait, Wake
 from concerted.persistent import Map
@@ -64,7 +64,7 @@ class DecisionLog:
     """Where a log stands.
 
     entries: position -> entry.  requests: agent and request id -> position.  size_bytes: of all values.
-    length: entries of its own log, of which the first is that it was made.
+    length: entries of its own log, of which the first is that it was made; rounds: of that log.
     """
 
     name: str
@@ -74,6 +74,7 @@ class DecisionLog:
     entries: Map[int, LogEntry] = field(default_factory=Map)
     requests: Map[str, int] = field(default_factory=Map)
     size_bytes: int = 0
+    rounds: Rounds = ONE
 
     @property
     def algorithm(self) -> Algorithm:
@@ -133,9 +134,9 @@ class DecisionLogResult(Result, frozen=True, kw_only=True):
 
     position: of what this request has appended, now or when it was first given.  last: the highest position there is.
     entries: a page, in order and without gaps; next_after: after which position the next page begins.
-    stored_by: what keeps the log, which is nobody's approval; entries_committed: how many entries that took.  term,
-    leader: of a group of replicas; None where one store keeps the log.  group: the description by which it is
-    reached without a coordinator.
+    stored_by: what keeps the log, which is nobody's approval; entries_committed: how many entries that took; rounds:
+    through how many terms, ballots or views of a group, and 1 of a store.  term, leader: of a group of replicas; None
+    where one store keeps the log.  group: the description by which it is reached without a coordinator.
     """
 
     name: str
@@ -150,6 +151,7 @@ class DecisionLogResult(Result, frozen=True, kw_only=True):
     algorithm: Algorithm
     stored_by: tuple[str, ...]
     entries_committed: int
+    rounds: int = 1
     term: int | None = None
     leader: AgentId | None = None
     group: dict[str, Any] | None = None
@@ -189,7 +191,8 @@ def evolve(state: DecisionLog | None, event: Event, at: Instant) -> DecisionLog:
     data, agent = event.data, event.agent or AgentId("")
     if state is None:
         assert event.kind == "decision_log.created", event.kind
-        return DecisionLog(data["name"], msgspec.convert(data["terms"], Terms), agent, at)
+        terms = msgspec.convert(data["terms"], Terms)
+        return DecisionLog(data["name"], terms, agent, at, rounds=Rounds.begun(data))
     if event.kind != "decision_log.appended":
         return state
     position = data["position"]
@@ -200,6 +203,7 @@ def evolve(state: DecisionLog | None, event: Event, at: Instant) -> DecisionLog:
         entries=state.entries.set(position, entry),
         requests=state.requests.set(_key(agent, entry.request_id), position),
         size_bytes=state.size_bytes + len(encode(entry.value)),
+        rounds=state.rounds.after(data),
     )
 
 
@@ -222,6 +226,7 @@ def answer(state: DecisionLog, request: Request, now: Instant) -> DecisionLogRes
         algorithm=state.terms.algorithm,
         stored_by=stored_by(state.terms.algorithm),
         entries_committed=state.last + 1,
+        rounds=state.rounds.count,
     )
 
 

@@ -6,9 +6,10 @@ That an entry is kept says nothing about what anybody thinks of it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
-__all__ = ["ALGORITHMS", "REPLICATED", "Algorithm", "Replicated", "is_elsewhere", "stored_by"]
+__all__ = ["ALGORITHMS", "ONE", "REPLICATED", "Algorithm", "Replicated", "Rounds", "is_elsewhere", "stored_by"]
 
 Replicated = Literal["raft", "paxos", "pbft"]
 Algorithm = Literal["single", "database", "raft", "paxos", "pbft"]
@@ -22,6 +23,37 @@ ALGORITHMS: Mapping[Algorithm, str] = {
     "paxos": "Paxos: of 2f + 1 replicas f may crash, be slow or be cut off; none may lie",
     "pbft": "PBFT: of 3f + 1 replicas f may do anything, and lie",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """Through which rounds of its protocol a log went.  Where one store keeps it there is but one.
+
+    first: the round in which it was begun; newest: that of its newest entry.  A round is a term of Raft, a round of
+    ballots of Paxos, a view of PBFT: whoever leads fails in all of them but the last.
+    """
+
+    first: int = 0
+    newest: int = 0
+
+    @property
+    def count(self) -> int:
+        """Return how many it took."""
+        return self.newest - self.first + 1
+
+    @classmethod
+    def begun(cls, data: Mapping[str, Any]) -> Rounds:
+        """Return those of a log whose first event has this data: a group's has the `term` in it."""
+        first = int(data.get("term", 0))
+        return cls(first, first)
+
+    def after(self, data: Mapping[str, Any]) -> Rounds:
+        """Return them after an event with this data."""
+        newest = int(data.get("term", self.newest))
+        return self if newest <= self.newest else Rounds(self.first, newest)
+
+
+ONE = Rounds()
 
 
 def stored_by(algorithm: Algorithm) -> tuple[str, ...]:

@@ -57,10 +57,11 @@ class Evidence(msgspec.Struct, frozen=True, gc=False):
 
 
 class Agreed(msgspec.Struct, frozen=True, gc=False):
-    """The one value that was chosen for a key, for ever."""
+    """The one value that was chosen for a key, for ever.  rounds: of ballots that were tried, as far as is known."""
 
     key: str
     value: bytes
+    rounds: int = 1
 
 
 class Ready(msgspec.Struct, Generic[M, W], frozen=True):

@@ -1,11 +1,12 @@
 """What a group keeps: decisions, agreements and logs, each a machine of its own, behind the sessions of clients.
 
-    entry of the log = Proposed(at, by, command of a session = Given(agent, command))
+    entry of the log = Proposed(at, by, command of a session = Given(agent, command), term)
 
 It is the state machine of all replicas: everything here follows from the entries, in their order, and from nothing
 else.  Time is an entry too: each says when its proposer has proposed it, and the group's time is the latest that was
 said, so a deadline passes at one and the same entry everywhere.  Where replicas may lie, it is what f + 1 of them have
-said, at least one of whom is honest.
+said, at least one of whom is honest.  So is the term (of Paxos the round of ballots, of PBFT the view), which is in the
+data of each event.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import msgspec
@@ -88,8 +89,8 @@ class Kept:
 
     algorithm: how the log is kept.  honest: how many replicas must have said a time; 1 where none lies.
 
-    index: the last entry that was applied.  now: the group's time.  touched: the objects that the last entry changed;
-    settled: those of them for which somebody's wait may be over.
+    index: the last entry that was applied.  now: the group's time; term: the newest that was said.
+    touched: the objects that the last entry changed; settled: those of them for which somebody's wait may be over.
     """
 
     def __init__(
@@ -105,7 +106,7 @@ class Kept:
         self.touched: list[str] = []
         self.settled: list[str] = []
         self.sessions = Sessions()
-        self._said: dict[NodeId, Instant] = {}
+        self._said: dict[NodeId, tuple[Instant, int]] = {}  # by each proposer: the latest time and term
         self._things: dict[str, Thing] = {}
         self._wakes: dict[str, Instant] = {}  # object -> when the time should be said to it
         self._agreed: dict[str, Thing] = {}  # agreements that were reached outside the log, as the synod tells
@@ -115,14 +116,14 @@ class Kept:
     def apply(self, entry: Entry) -> Answer | None:
         """Apply the next entry; return what its client is told."""
         assert entry.index == self.index + 1, f"entry {entry.index} is applied after {self.index}"
-        self.index, self.term = entry.index, entry.term
+        self.index = entry.index
         self.touched, self.settled = [], []
         if entry.command is None:
             return None
         entered = self._entering.unwrap(entry.command)
         proposed, self._only_for = entered.proposed, entered.only_for
         if entered.says_time:
-            self._hear_time(proposed)
+            self._hear(proposed)
         if not proposed.command:
             self._wake_due()
             return None
@@ -132,14 +133,17 @@ class Kept:
         """Return when the time should be said, if anything waits for it."""
         return min(self._wakes.values(), default=None)
 
-    def _hear_time(self, proposed: Proposed) -> None:
+    def _hear(self, proposed: Proposed) -> None:
+        """Take over a time and a term, once so many have said them that one of these is honest."""
         if self.honest == 1:
-            self.now = max(self.now, proposed.at)
+            self.now, self.term = max(self.now, proposed.at), max(self.term, proposed.term)
             return
         said = self._said
-        said[proposed.by] = max(proposed.at, said.get(proposed.by, 0.0))
+        at, term = said.get(proposed.by, (0.0, 0))
+        said[proposed.by] = (max(proposed.at, at), max(proposed.term, term))
         if len(said) >= self.honest:
-            self.now = max(self.now, sorted(said.values(), reverse=True)[self.honest - 1])
+            self.now = sorted((at for at, _ in said.values()), reverse=True)[self.honest - 1]
+            self.term = sorted((term for _, term in said.values()), reverse=True)[self.honest - 1]
 
     def _wake_due(self) -> None:
         for stream in sorted(stream for stream, at in self._wakes.items() if at <= self.now):
@@ -175,15 +179,16 @@ class Kept:
         """
         step = thing.machine.decide(thing.state, request, self.now)
         state = thing.state
-        for event in step.events:
+        events = [_said_in(event, self.term) for event in step.events]
+        for event in events:
             state = thing.machine.evolve(state, event, self.now)
-        if step.events:
-            thing.events += [self._kept(event) for event in step.events]
+        if events:
+            thing.events += [self._kept(event) for event in events]
             if step.sends:
                 thing.events[-1] = msgspec.structs.replace(thing.events[-1], sends=step.sends)
             self._things[stream] = thing
             self.touched.append(stream)
-            if any(True for event in step.events for _ in thing.machine.wakes(event)):
+            if any(True for event in events for _ in thing.machine.wakes(event)):
                 self.settled.append(stream)
         thing.state = state
         if stream in self._things:
@@ -239,11 +244,14 @@ class Kept:
 
     # Agreements outside the log
 
-    def agreed(self, stream: str, value: bytes) -> None:
-        """Take note of what was chosen for an agreement: the proposal itself, and when it was made."""
+    def agreed(self, stream: str, value: bytes, rounds: int = 1) -> None:
+        """Take note of what was chosen for an agreement: the proposal itself, and when it was made.
+
+        rounds: of ballots that were tried for it, as far as this replica knows.
+        """
         self.touched, self.settled = [], []
         if stream not in self._agreed:
-            self._agreed[stream] = self._proposed_alone(stream, value)
+            self._agreed[stream] = self._proposed_alone(stream, value, rounds)
             self.touched, self.settled = [stream], [stream]
 
     def may_be_agreed(self, stream: str, value: bytes) -> bool:
@@ -270,7 +278,7 @@ class Kept:
         except ConcertedError as error:
             return _encode(Outcome(self.index, self.term, error=error.to_wire()))
 
-    def _proposed_alone(self, stream: str, value: bytes) -> Thing:
+    def _proposed_alone(self, stream: str, value: bytes, rounds: int = 1) -> Thing:
         """Return the agreement that one proposal comes to.
 
         Raises:
@@ -283,7 +291,8 @@ class Kept:
         if stream_of(command) != stream:
             raise Invalid(f"a proposal for {command.id} under the name of {stream}")
         thing = Thing(machine_of(AGREEMENT))
-        for event in thing.machine.decide(None, request, proposed.at).events:
+        created, chosen = thing.machine.decide(None, request, proposed.at).events
+        for event in (_said_in(created, 1), _said_in(chosen, rounds)):
             thing.state = thing.machine.evolve(thing.state, event, proposed.at)
             thing.events.append(msgspec.structs.replace(self._kept(event), at=proposed.at))
         return thing
@@ -311,6 +320,11 @@ class Kept:
             thing = self._things[stream] = Thing(machine, state, events=events)
             self._set_wake(stream, thing, wake_at)
         self.touched = self.settled = list(self._things)
+
+
+def _said_in(event: Event, term: int) -> Event:
+    """Return an event with the term in which it has happened."""
+    return replace(event, data={**event.data, "term": term})
 
 
 def read_given(body: bytes) -> tuple[Given, Ask]:
@@ -373,5 +387,5 @@ _pack = msgspec.msgpack.Encoder()
 _encode = msgspec.json.Encoder(order="deterministic").encode
 _given = msgspec.msgpack.Decoder(Given)
 _dumped = msgspec.msgpack.Decoder(
-    tuple[int, int, float, dict[int, float], bytes, list[tuple[str, float | None, list[KeptEvent]]]]
+    tuple[int, int, float, dict[int, tuple[float, int]], bytes, list[tuple[str, float | None, list[KeptEvent]]]]
 )

@@ -104,7 +104,7 @@ class Replica:
         self._clock = Clock(self)
         self._snapshots = Snapshots(compact_entries, file.stored.snapshot.index)
         self._leader: NodeId | None = None
-        self._said_at = 0.0
+        self._said_at, self._said_term = 0.0, 0
         self._stopped = False
         self._alive = Alive(self)
         stored = file.stored
@@ -114,7 +114,7 @@ class Replica:
         self.core: ReplicatedLog[Any, Any] = self._kind.core(making)
         for each in getattr(stored, "instances", ()):
             if each.is_chosen:
-                self.kept.agreed(each.key, each.value)
+                self.kept.agreed(each.key, each.value, each.rounds)
 
     def start(self) -> None:
         """Begin to keep time."""
@@ -150,8 +150,9 @@ class Replica:
 
     def propose(self, command: bytes) -> None:
         """Have a session's command put into the log, together with what else comes now."""
-        if self._kind.is_signed and command and time.time() - max(self.kept.now, self._said_at) > STALE_S:
-            self._said_at = time.time()
+        is_stale = time.time() - max(self.kept.now, self._said_at) > STALE_S or self.core.term > self._said_term
+        if self._kind.is_signed and command and is_stale:
+            self._said_at, self._said_term = time.time(), self.core.term
             self._proposals.append(b"")
         self._proposals.append(command)
         self._flush_soon()
@@ -163,8 +164,9 @@ class Replica:
 
     def agree(self, stream: str, given: bytes) -> None:
         """Propose a value for an agreement, with no leader and no log: `Heard.agreed` says what was chosen."""
+        now = self._loop.time()
         with self._alive:
-            ready = self.core.agree(stream, self._entering.wrap([given])[0], self._loop.time())  # type: ignore[attr-defined]
+            ready = self.core.agree(stream, self._entering.wrap([given], self.core.term)[0], now)  # type: ignore[attr-defined]
             self._take(ready)
             if ready.refused is not None:
                 self._heard.agreed(stream)
@@ -197,7 +199,7 @@ class Replica:
 
     def _propose(self) -> None:
         commands, self._proposals = self._proposals[:PROPOSED_COUNT], self._proposals[PROPOSED_COUNT:]
-        ready = self.core.propose(self._entering.wrap(commands), self._loop.time())
+        ready = self.core.propose(self._entering.wrap(commands, self.core.term), self._loop.time())
         self._take(ready)
         if ready.refused is not None:
             self._heard.refused(commands, ready.refused.reason, ready.refused.leader)
@@ -271,7 +273,7 @@ class Replica:
             if answer is not None:
                 self._heard.answered(answer)
         for each in ready.chosen:
-            kept.agreed(each.key, each.value)
+            kept.agreed(each.key, each.value, each.rounds)
             self._heard.touched(kept.touched, kept.settled)
             self._heard.agreed(each.key)
         for asked in ready.reads:

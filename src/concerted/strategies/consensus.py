@@ -53,7 +53,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 class ConsensusResult(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a run.
 
-    stored_by: what keeps the log; entries_committed: how long that is; term, leader: of a group of replicas.
+    stored_by: what keeps the log; entries_committed: how long that is, and rounds: how many terms, ballots or views
+    that took; term, leader: of a group of replicas.
     approved_by: who accepted.  certificate: for `verify`.
     """
 
@@ -70,6 +71,7 @@ class ConsensusResult(msgspec.Struct, frozen=True, kw_only=True):
     algorithm: str
     stored_by: tuple[str, ...]
     entries_committed: int
+    rounds: int
     term: int | None
     leader: AgentId | None
     certificate: dict[str, Any]
@@ -171,6 +173,7 @@ def _result(told: DecisionResult) -> ConsensusResult:
         algorithm=told.algorithm,
         stored_by=told.stored_by,
         entries_committed=told.entries_committed,
+        rounds=told.rounds,
         term=told.term,
         leader=told.leader,
         certificate=dict(certificate),

@@ -63,6 +63,18 @@ def test_without_a_majority_nothing_is_chosen(room) -> None:
     assert five.pass_time(20.0).values() == [b"a"] * 5
 
 
+def test_a_chosen_value_says_how_many_rounds_of_ballots_were_tried(alone) -> None:
+    """2.4: "using ever-higher proposal numbers"; an attempt that gets no answer is followed by the next round."""
+    proposer = alone()
+    proposer.agrees("k", b"mine")
+    proposer.wakes()
+    proposer.ready.clear()
+    proposer.wakes()
+    proposer.value_promised(asked(proposer))
+    proposer.value_accepted(asked(proposer, AcceptValue))
+    assert [each.rounds for ready in proposer.ready for each in ready.chosen] == [3]
+
+
 # The acceptor (2.2)
 
 

@@ -57,6 +57,17 @@ async def test_a_minority_may_be_away_and_catches_up(running) -> None:
         await alone.close()
 
 
+@pytest.mark.parametrize("algorithm", ["raft", "paxos"])
+async def test_a_decision_whose_leader_went_away_took_more_rounds_than_one(running, algorithm: str) -> None:
+    async with running(algorithm=algorithm) as there:
+        opened = await there.client.do(OPEN, timeout_s=30)
+        await there.stop(await there.leader())
+        await there.client.do(ACCEPT, agent="bob", timeout_s=30)
+        term = there.servers[await there.leader()].replica.core.term
+        told = await there.client.read(LOOK, timeout_s=30)
+        assert (opened.rounds, 2 <= told.rounds <= term) == (1, True)
+
+
 async def test_without_a_majority_nothing_is_decided(running) -> None:
     async with running() as there:
         await there.client.do(OPEN, timeout_s=30)

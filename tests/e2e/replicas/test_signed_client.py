@@ -71,6 +71,16 @@ class Liar(Server):
         )
 
 
+async def test_a_decision_whose_primary_went_away_took_more_views_than_one(tmp_path: Path) -> None:
+    async with Signed(tmp_path) as there, asyncio.timeout(60):
+        opened = await there.client.do(OPEN, timeout_s=50)
+        primary = next(iter(there.servers.values())).replica.core.leader
+        await there.servers.pop(primary).close()
+        for voter in ("ann", "bob"):
+            told = await there.client.do(ACCEPT, agent=voter, timeout_s=50)
+        assert (opened.rounds, told.status, told.rounds >= 2) == (1, "accepted", True)
+
+
 async def test_a_group_decides_and_says_when(tmp_path: Path) -> None:
     async with Signed(tmp_path) as there, asyncio.timeout(60):
         opened = await there.client.do(OPEN, timeout_s=50)

@@ -32,8 +32,9 @@ class DecisionResult(Result, frozen=True, kw_only=True):
     voted, voters: ballots and voters by head; weights: choice -> weight of its ballots, with `missing`.
     ballot: the caller's choice that counts; ignored: what the caller asked for now does not.  equivocated: who has
     signed two different ballots.  stored_by: what keeps the log, which says nothing about approval; entries_committed:
-    how long its log is.  term, leader: of a group of replicas, as far as was learned; group: the description by which
-    voters reach it without a coordinator.
+    how long its log is; rounds: how many terms, ballots or views of a group that took, and 1 of a store.  term,
+    leader: of a group of replicas, as far as was learned; group: the description by which voters reach it without a
+    coordinator.
     """
 
     id: str
@@ -62,6 +63,7 @@ class DecisionResult(Result, frozen=True, kw_only=True):
     algorithm: Algorithm
     stored_by: tuple[str, ...]
     entries_committed: int
+    rounds: int = 1
     term: int | None = None
     leader: AgentId | None = None
     group: dict[str, Any] | None = None
@@ -100,6 +102,7 @@ def answer(state: Decision, request: Request, now: Instant) -> DecisionResult:  
         algorithm=opening.algorithm,
         stored_by=stored_by(opening.algorithm),
         entries_committed=state.length,
+        rounds=state.rounds.count,
         proposal_digest=proposal_digest(opening),
         opening_digest=state.digest,
         deadline_at=opening.deadline_at,

@@ -11,7 +11,7 @@ from concerted.consensus.decisions.ballots import Ballot, Opening, opening_diges
 from concerted.consensus.decisions.certificate import Cause, Certificate, Equivocation, Position, certificate_of, close
 from concerted.consensus.decisions.rule import ABSTAIN, ACCEPT, REJECT, Rule
 from concerted.consensus.decisions.tally import Tally, Verdict, count, open_tally
-from concerted.consensus.keeping import Algorithm
+from concerted.consensus.keeping import ONE, Algorithm, Rounds
 from concerted.machine import Event, Found, Look, Lost, Wake
 from concerted.persistent import Map
 from concerted.values import AgentId, Instant
@@ -118,7 +118,8 @@ class Decision:
     """Where a decision stands.
 
     digest: that of its opening.  ballots: voter -> the one that counts.  ignored: voter -> later, different ones.
-    missing: those who have not voted; lost: those of them who are gone -> why.  length: entries so far.
+    missing: those who have not voted; lost: those of them who are gone -> why.  length: entries so far; rounds:
+    of its log.
     """
 
     opening: Opening
@@ -129,6 +130,7 @@ class Decision:
     ignored: Map[str, tuple[Ballot, ...]] = field(default_factory=Map)
     lost: Map[str, str] = field(default_factory=Map)
     length: int = 1
+    rounds: Rounds = ONE
     status: Status = "voting"
     closing: Closing | None = None
 
@@ -157,8 +159,8 @@ def evolve(state: Decision | None, event: Event, at: Instant) -> Decision:
         return _opened(event)
     voter = AgentId(str(event.agent))
     if event.kind == "decision.ballot_cast":
-        return _voted(state, voter, _ballot(state.length + 1, event, at))
-    state = replace(state, length=state.length + 1)
+        return _voted(state, voter, _ballot(state.length + 1, event, at), state.rounds.after(event.data))
+    state = replace(state, length=state.length + 1, rounds=state.rounds.after(event.data))
     match event.kind:
         case "decision.ballot_ignored" | "decision.equivocated":
             later = (*state.ignored.get(voter, ()), _ballot(state.length, event, at))
@@ -173,7 +175,7 @@ def evolve(state: Decision | None, event: Event, at: Instant) -> Decision:
             return state
 
 
-def _voted(state: Decision, voter: AgentId, ballot: Ballot) -> Decision:
+def _voted(state: Decision, voter: AgentId, ballot: Ballot, rounds: Rounds) -> Decision:
     """Count a ballot: what happens most, so it is one new value and no `replace`, which takes ten times as long."""
     opening = state.opening
     return Decision(
@@ -185,6 +187,7 @@ def _voted(state: Decision, voter: AgentId, ballot: Ballot) -> Decision:
         ignored=state.ignored,
         lost=state.lost.without(voter),
         length=state.length + 1,
+        rounds=rounds,
         status=state.status,
         closing=state.closing,
     )
@@ -225,7 +228,8 @@ def _opened(event: Event) -> Decision:
     assert event.kind == "decision.created", event.kind
     opening = msgspec.convert(event.data["opening"], Opening)
     tally = open_tally(opening.electorate, opening.options, opening.rule)
-    return Decision(opening, opening_digest(opening), tally, Map((voter, True) for voter in opening.electorate))
+    missing = Map((voter, True) for voter in opening.electorate)
+    return Decision(opening, opening_digest(opening), tally, missing, rounds=Rounds.begun(event.data))
 
 
 def _ballot(position: int, event: Event, at: Instant) -> Ballot:

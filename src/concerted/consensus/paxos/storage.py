@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import msgspec
 
 from concerted.consensus.entries import Snapshot
-from concerted.consensus.paxos.ballot import Ballot
+from concerted.consensus.paxos.ballot import Ballot, round_of
 from concerted.consensus.paxos.messages import Proposal
 from concerted.consensus.storage import Storage
 
@@ -32,6 +32,11 @@ class Instance(msgspec.Struct, frozen=True, array_like=True):
     accepted: Ballot = 0
     value: bytes = b""
     is_chosen: bool = False
+
+    @property
+    def rounds(self) -> int:
+        """In how many rounds of ballots a value was sought, as far as this acceptor was asked."""
+        return max(1, round_of(self.promised))
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,7 @@ class Synod:
         """Propose a value for a key, unless one is chosen or proposed by this replica already."""
         chosen = self.value(key)
         if chosen is not None:
-            self.chosen.append(Agreed(key, chosen))
+            self.chosen.append(Agreed(key, chosen, self._instance(key).rounds))
         elif key not in self._attempts:
             if len(value) > self._settings.value_bytes or not self._valid(key, value):
                 return Refusal("invalid")
@@ -290,7 +290,7 @@ class Synod:
             return
         self._remember(msgspec.structs.replace(instance, value=value, is_chosen=True))
         self._attempts.pop(key, None)
-        self.chosen.append(Agreed(key, value))
+        self.chosen.append(Agreed(key, value, instance.rounds))
 
     # Remembering
 

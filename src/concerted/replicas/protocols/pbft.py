@@ -58,9 +58,9 @@ class SignedEntering(Entering):
         self._group = group
         self._private = private
 
-    def wrap(self, commands: list[bytes]) -> list[bytes]:
-        """Return what clients have signed as it is, and the time with our own signature."""
-        return [each or self._time() for each in commands]
+    def wrap(self, commands: list[bytes], term: int) -> list[bytes]:
+        """Return what clients have signed as it is, and the time and the view with our own signature."""
+        return [each or self._time(term) for each in commands]
 
     def unwrap(self, command: bytes) -> Entered:
         """Read a request that a known client has signed; what it says is its client's, and may be nonsense."""
@@ -77,8 +77,8 @@ class SignedEntering(Entering):
         """Return the session's command in a request."""
         return _proposed(read_request(given).body).command
 
-    def _time(self) -> bytes:
-        proposed = Proposed(time.time(), self._node)
+    def _time(self, term: int) -> bytes:
+        proposed = Proposed(time.time(), self._node, term=term)
         return sealed(self._group, client_of(self._node), self._private, proposed)
 
     def _host_of(self, client: str) -> AgentId:
