@@ -93,6 +93,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     capabilities: any name -> level 0..1; `leadership`, `reliability`, `communication` and
     `decision_making` are the ones that elections read.  capacity: tasks at once.  cost: price hint of
     one task, in the unit of task budgets.  speed: 1.0 does a task in its nominal time, 2.0 in half.
+    bid_validity_s: how long its bids and proposals bind from when it makes them; None: until they are decided.
     """
 
     id: AgentId
@@ -101,6 +102,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     capacity: int = 1
     cost: float = 1.0
     speed: float = 1.0
+    bid_validity_s: float | None = None
     metadata: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
@@ -112,6 +114,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             raise ValueError(f"agent {self.id}: capacity is {self.capacity}; it must be at least 1")
         if not (self.cost >= 0 and self.speed > 0):
             raise ValueError(f"agent {self.id}: cost must be at least 0 and speed above 0")
+        if self.bid_validity_s is not None and not 0 < self.bid_validity_s < float("inf"):
+            raise ValueError(f"agent {self.id}: bid_validity is {self.bid_validity_s}; it must be above 0 and finite")
 
 
 class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):

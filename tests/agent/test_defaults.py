@@ -46,6 +46,15 @@ def test_a_task_without_limit_or_requirements_has_nominal_length_and_full_qualit
     assert (bid.estimated_duration_s, bid.quality_score) == (60.0, 1.0)
 
 
+def test_bids_and_proposals_bind_for_as_long_as_the_profile_says() -> None:
+    hasty = worker(bid_validity_s=30.0)
+    (bid,) = default_answer(hasty, offer(Task(id="t")), 100.0).bids
+    assert bid.valid_until == 130.0
+    assert default_answer(hasty, call(Task(id="t")), 100.0).valid_until == 130.0
+    (lasting,) = default_answer(worker(), offer(Task(id="t")), 100.0).bids
+    assert lasting.valid_until is None
+
+
 def test_nobody_bids_below_the_floor_or_above_the_budget_or_on_the_task_of_another() -> None:
     ann = worker(capabilities={"writing": 0.4}, cost=5.0)
     answer = bids(

@@ -28,6 +28,15 @@ def total(of: Task, one: Offer, *others: Offer, weights: Criteria = EVEN, mode: 
 WEED = task(max_budget=10.0, max_duration_s=10.0)
 
 
+def test_an_offer_that_no_longer_binds_cannot_be_taken_however_good_it_is() -> None:
+    late = offer(cost=0.0, valid_until=9.0, judged_at=10.0)
+    assert floor_reason(WEED, late) == "no longer valid: it was until 9, and it is 10"
+    assert total(WEED, late) == INADMISSIBLE
+    in_time = offer(valid_until=10.0, judged_at=10.0)
+    assert floor_reason(WEED, in_time) is None
+    assert why_lost(WEED, AgentId("ann"), [late], None, EVEN).startswith("no longer valid")
+
+
 # The sound score
 
 

@@ -27,6 +27,7 @@ agents:
     capacity: 3
     cost: 2
     speed: 1.5
+    bid_validity: 10m
     metadata: {team: [a, 1]}
     env: {LEVEL: 3}
     cwd: data
@@ -150,7 +151,7 @@ def test_a_bad_plan_is_told_everything_at_once() -> None:
 def test_agents_become_specs_that_say_how_to_start_them() -> None:
     reader = Profile(
         id=AgentId("reader-1"), name="Reader", capabilities={"read": 0.9, "communication": 1.0}, capacity=3, cost=2.0,
-        speed=1.5, metadata={"team": ["a", 1]},
+        speed=1.5, bid_validity_s=600.0, metadata={"team": ["a", 1]},
     )  # fmt: skip
     argv = ("wc", "-l", "{payload.path}", "two words", "--by={agent.id}")
     assert load(FULL).agents == (
@@ -188,7 +189,7 @@ def test_settings_of_the_plan_are_settings() -> None:
     assert (plan.name, plan.strategy) == ("release check", "auction")
     assert plan.coordination.manager.coordination_timeout == 1200.0
     assert plan.store == StoreSettings(url="sqlite:///a.db", durability="off")
-    assert plan.origins["coordination.manager.coordination_timeout"] == "plan.yaml:39:35"
+    assert plan.origins["coordination.manager.coordination_timeout"] == "plan.yaml:40:35"
     assert plan.origins["store.durability"] == "env CONCERTED__STORE__DURABILITY"
     assert plan.origins["store.archive_after"] == "default"
 
@@ -198,7 +199,7 @@ def test_options_that_are_settings_are_put_over_them_and_under_the_environment()
     auction = plan.coordination.strategies.auction
     assert (auction.award, auction.bidding_timeout) == ("sequential", 9.0)
     assert plan.options == {"award": "sequential", "bidding_timeout": 9.0, "note": ["x"]}
-    assert plan.origins["coordination.strategies.auction.award"] == "plan.yaml:37:34"
+    assert plan.origins["coordination.strategies.auction.award"] == "plan.yaml:38:34"
 
 
 def test_a_small_plan_has_defaults_for_the_rest() -> None:

@@ -10,6 +10,7 @@ import pytest
 from concerted.agent import Agent, Refused
 from concerted.config.settings import Auction, Coordination, ManagerSettings, Strategies
 from concerted.messages import Bid, Bids, RequestBid
+from concerted.strategies.auctions.mechanism import Mechanism
 from concerted.values import AgentId, Objective, TaskId
 
 QUICK = Coordination(strategies=Strategies(auction=Auction(bidding_timeout=3.0)))
@@ -197,6 +198,117 @@ def test_a_task_that_names_its_agent_goes_to_nobody_else(play: Any, task: Any) -
         assert winners(await stage.run("auction", tasks)) == {"a": "bob", "b": "bob"}
 
     play(act)
+
+
+def brief(name: str, cost: float, *, until: float, takes_s: float = 1.0, refuses: bool = False) -> Agent:
+    """Make an agent whose bid on a binds until so many seconds before the round closes."""
+    agent = Agent(name)
+
+    @agent.on(RequestBid)
+    def bid(request: RequestBid) -> Bids:
+        ends = request.closes_at - until
+        one = Bid(task=TaskId("a"), cost=cost, estimated_duration_s=10.0, valid_until=ends)
+        return Bids(bids=(one,) if any(task.id == "a" for task in request.tasks) else ())
+
+    @agent.task()
+    async def do(task: Any) -> str:
+        await asyncio.sleep(takes_s)
+        if refuses:
+            raise Refused("not today")
+        return f"{task.id} by {name}"
+
+    return agent
+
+
+@pytest.mark.parametrize("options", [{}, {"award": "sequential"}, {"scoring": "minmax"}, {"payment": "vcg"}])
+def test_a_bid_that_has_run_out_when_bidding_closes_wins_nothing_and_the_result_says_so(
+    play: Any, task: Any, options: dict[str, str]
+) -> None:
+    """dan keeps the round open until its end, and by then ann's bid, the best, is no longer valid."""
+
+    async def act(stage: Any) -> None:
+        await stage.enter(brief("ann", 1.0, until=2.0))
+        await stage.enter(bidding("bob", a=5.0))
+        (await stage.agent("dan")).deaf_to.add("REQUEST_BID")
+        view = await stage.run("auction", [task("a", max_budget=10.0)], **options)
+        assert winners(view) == {"a": "bob"}
+        (record,) = view.result["auction_results"]
+        ann = next(bid for bid in record["all_bids"] if bid["bidder"] == "ann")
+        assert ann["score"] == -1.0
+        assert ann["reason"].startswith("no longer valid: it was until ")
+        assert any("ann bid 1 for 10 s at quality 1: no longer valid" in line for line in await stage.why("r:a"))
+
+    play(act, QUICK)
+
+
+@pytest.mark.parametrize("options", [{}, {"payment": "second_price"}])
+def test_where_every_bid_has_run_out_the_task_waits_and_then_fails_with_that_reason(
+    play: Any, task: Any, options: dict[str, str]
+) -> None:
+    async def act(stage: Any) -> None:
+        await stage.enter(brief("ann", 1.0, until=2.0))
+        (await stage.agent("dan")).deaf_to.add("REQUEST_BID")
+        view = await stage.run("auction", [task("a", max_budget=10.0, retries=0)], **options)
+        assert not view.success
+        assert "no longer valid" in view.tasks[0].error
+        (record,) = view.result["auction_results"]
+        assert "no longer valid" in record["reason"]
+
+    play(act, QUICK)
+
+
+def test_the_next_best_bid_is_passed_over_if_it_has_run_out_when_the_winner_refuses(play: Any, task: Any) -> None:
+    async def act(stage: Any) -> None:
+        await stage.enter(brief("ann", 1.0, until=0.0, takes_s=5.0, refuses=True))
+        await stage.enter(brief("bob", 2.0, until=0.0))
+        await stage.enter(bidding("cy", a=9.0))
+        view = await stage.run("auction", [task("a", max_budget=10.0)])
+        assert winners(view) == {"a": "cy"}
+        assert view.result["rounds"] == 1
+
+    play(act, QUICK)
+
+
+def test_a_bid_that_runs_out_while_the_round_is_cleared_wins_nothing(
+    play: Any, task: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Comparing takes 4 s here, and ann's bid lasts for 3 s: she has none that holds in any of two rounds."""
+
+    async def act(stage: Any) -> None:
+        compare = Mechanism.clear_aside
+
+        def slowly(*given: Any) -> Any:
+            stage.loop._now += 4.0
+            return compare(*given)
+
+        monkeypatch.setattr(Mechanism, "clear_aside", slowly)
+        await stage.enter(brief("ann", 1.0, until=0.0))
+        view = await stage.run("auction", [task("a", max_budget=10.0, retries=1)], payment="vcg")
+        assert not view.success
+        reason = "the winning bid, of ann, ran out while bids were compared"
+        assert view.tasks[0].error == f"{reason}, in 2 auctions"
+        (record,) = view.result["auction_results"]
+        assert (record["success"], record["reason"]) == (False, reason)
+        assert "payments" not in view.result
+
+    play(act, QUICK)
+
+
+@pytest.mark.parametrize("takes_s", [1.0, 5.0])
+def test_bids_that_run_out_are_judged_the_same_after_a_crash(play: Any, task: Any, takes_s: float) -> None:
+    """bob's bid lasts for 3 s: ann's refusal comes before or after that, and coordinators die in between."""
+
+    async def act(stage: Any) -> None:
+        await stage.enter(brief("ann", 1.0, until=0.0, takes_s=takes_s, refuses=True))
+        await stage.enter(brief("bob", 2.0, until=0.0))
+        await stage.enter(bidding("cy", a=9.0))
+        await stage.submit("auction", [task("a", max_budget=10.0)])
+        for _ in range(4):
+            await asyncio.sleep(0.3)
+            await stage.crash()
+        assert winners(await stage.end()) == {"a": "bob" if takes_s < 3.0 else "cy"}
+
+    play(act, QUICK)
 
 
 def test_what_an_agent_lacks_is_a_floor_that_no_price_makes_good(play: Any, task: Any) -> None:

@@ -88,6 +88,8 @@ def test_what_is_empty_long_or_not_printable_names_nothing(text: str) -> None:
         ({"cost": -1.0}, "agent ann: cost must be at least 0 and speed above 0"),
         ({"speed": 0.0}, "agent ann: cost must be at least 0 and speed above 0"),
         ({"cost": float("nan")}, "agent ann: cost must be at least 0 and speed above 0"),
+        ({"bid_validity_s": 0.0}, "agent ann: bid_validity is 0.0; it must be above 0 and finite"),
+        ({"bid_validity_s": float("inf")}, "agent ann: bid_validity is inf; it must be above 0 and finite"),
     ],
 )
 def test_a_profile_that_cannot_be_says_whose_and_why(fields: dict[str, Any], message: str) -> None:

@@ -49,7 +49,7 @@ NOMINAL_S = 60.0  # how long a task without a time limit is taken to last, in bi
 def default_answer(agent: Abilities, request: Request, now: float) -> Any:
     """Answer a request as any agent with this profile and load would.
 
-    now: for the timestamp of a status, seconds since the epoch.
+    now: for the timestamp of a status and for how long a bid binds, seconds since the epoch.
 
     Raises:
         Refused: there is no default for a request of this type.
@@ -60,14 +60,15 @@ def default_answer(agent: Abilities, request: Request, now: float) -> Any:
     return answer(agent, request, now)
 
 
-def bids(agent: Abilities, request: RequestBid) -> Bids:
+def bids(agent: Abilities, request: RequestBid, now: float = 0.0) -> Bids:
     """Bid on the tasks that the agent is able and allowed to do, the urgent ones first, at most `max_bids`.
 
     A task is left out if a required capability is missing or too low, the agent has no function for its
     kind, it is meant for somebody else, or it would cost more than its budget.  cost = profile.cost (1 +
     load); duration = nominal / speed (1 + load); quality = mean level over the required capabilities.
     Where there are more tasks of one priority than bids, each agent begins at a place of its own, given by
-    its id, so that a fleet does not bid on the same few.  Cost: O(max_bids) when it is able to do all.
+    its id, so that a fleet does not bid on the same few.  They bind for `profile.bid_validity_s` from now.
+    Cost: O(max_bids) when it is able to do all.
     """
     profile = agent.profile
     able, cost = profile.capabilities, profile.cost * (1.0 + agent.load)
@@ -87,7 +88,12 @@ def bids(agent: Abilities, request: RequestBid) -> Bids:
                 continue
             quality = sum(able[name] for name in task.required_capabilities) / len(task.required_capabilities)
         nominal_s = NOMINAL_S if task.max_duration_s is None else task.max_duration_s
-        found.append(Bid(task=task.id, cost=cost, estimated_duration_s=nominal_s * stretch, quality_score=quality))
+        found.append(
+            Bid(
+                task=task.id, cost=cost, estimated_duration_s=nominal_s * stretch, quality_score=quality,
+                valid_until=None if profile.bid_validity_s is None else now + profile.bid_validity_s,
+            )
+        )  # fmt: skip
     return Bids(
         bids=tuple(found),
         capabilities=able,
@@ -97,14 +103,14 @@ def bids(agent: Abilities, request: RequestBid) -> Bids:
     )
 
 
-def propose(agent: Abilities, request: CallForProposals) -> Proposal:
+def propose(agent: Abilities, request: CallForProposals, now: float = 0.0) -> Proposal:
     """Propose what would be bid on this task alone; a bid is at cost, so there is nothing to come down from.
 
     Raises:
         Refused: it would not bid, or a counter-offer is below its cost.
     """
     offered = RequestBid(auction=request.cfp, tasks=(request.task,), closes_at=request.reply_by)
-    answer = bids(agent, offered)
+    answer = bids(agent, offered, now)
     if not answer.bids:
         raise Refused(answer.reason)
     (bid,) = answer.bids
@@ -115,6 +121,7 @@ def propose(agent: Abilities, request: CallForProposals) -> Proposal:
         cost=bid.cost,
         estimated_duration_s=bid.estimated_duration_s,
         quality_guarantee=bid.quality_score,
+        valid_until=bid.valid_until,
         cfp=request.cfp,
     )
 
@@ -213,7 +220,7 @@ _ANSWERS: dict[type[Request], Callable[[Abilities, Any, float], Any]] = {
     HostReplica: lambda agent, request, _now: agent.hosted.host(request),
     DismissReplica: lambda agent, request, _now: agent.hosted.dismiss(request),
     GetCapabilities: lambda agent, _request, _now: _capabilities(agent.profile),
-    RequestBid: lambda agent, request, _now: bids(agent, request),
+    RequestBid: bids,
     RequestVote: lambda _agent, _request, _now: {"granted": True, "reason": ""},
     AssumeLeadership: _accepted,
     FollowLeader: _accepted,
@@ -226,6 +233,6 @@ _ANSWERS: dict[type[Request], Callable[[Abilities, Any, float], Any]] = {
     ProposeDivision: lambda agent, request, _now: {"accepted": _is_enough(agent, request)},
     RequestDivision: lambda _agent, request, _now: request.suggestion,
     AgreeToContract: lambda _agent, _request, _now: {"agreed": True},
-    CallForProposals: lambda agent, request, _now: propose(agent, request),
+    CallForProposals: propose,
     ContractAcceptance: lambda _agent, _request, _now: {"accepted": True, "reason": ""},
 }

@@ -25,7 +25,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from concerted.config.settings import Criteria
-from concerted.values import AgentId, Task, TaskId
+from concerted.values import AgentId, Instant, Task, TaskId
 
 __all__ = ["INADMISSIBLE", "Offer", "Score", "explain_score", "floor_reason", "score_offers", "why_lost"]
 
@@ -42,7 +42,8 @@ _SHARES = Criteria(cost=0.30, time=0.25, quality=0.25, reliability=0.20)  # spec
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
     """What one agent would do one task for, and what is known of the agent.
 
-    cost: in the unit of budgets.  quality, reliability, load, capability levels: 0..1.
+    cost: in the unit of budgets.  quality, reliability, load, capability levels: 0..1.  valid_until: how long it
+    binds, None: until it is decided.  judged_at: when it is looked at.
     """
 
     agent: AgentId
@@ -53,6 +54,13 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     reliability: float = 1.0
     load: float = 0.0
     capabilities: dict[str, float] = {}
+    valid_until: Instant | None = None
+    judged_at: Instant = 0.0
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether it no longer binds."""
+        return self.valid_until is not None and self.valid_until < self.judged_at
 
 
 class Score(NamedTuple):
@@ -107,6 +115,8 @@ def floor_reason(task: Task, offer: Offer, mode: Mode = "sound") -> str | None:
         and 0.0 <= offer.load <= 1.0
     ):
         return _malformed(offer)
+    if offer.valid_until is not None and offer.is_expired:
+        return f"no longer valid: it was until {offer.valid_until:g}, and it is {offer.judged_at:g}"
     if task.agent is not None and offer.agent != task.agent:
         return f"not for {offer.agent} to do: the task names {task.agent}"
     if task.required_capabilities and mode == "sound":

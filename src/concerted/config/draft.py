@@ -34,6 +34,7 @@ class AgentEntry(msgspec.Struct, frozen=True, kw_only=True):
     capacity: Annotated[int, Meta(ge=1)] = 1
     cost: Annotated[float, Meta(ge=0)] = 1.0
     speed: Annotated[float, Meta(gt=0)] = 1.0
+    bid_validity: Duration | None = None
     metadata: dict[str, Any] = {}
     env: dict[str, str] = {}
     cwd: str | None = None

@@ -178,6 +178,7 @@ def _agents(draft: Draft) -> tuple[AgentSpec, ...]:
                 capacity=entry.capacity,
                 cost=entry.cost,
                 speed=entry.speed,
+                bid_validity_s=entry.bid_validity,
                 metadata=entry.metadata,
             ),
             kind="python" if entry.python else "process" if entry.process else "command",

@@ -365,7 +365,8 @@ class Bid(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     also: further tasks; then the offer is for all of them together or none.  xor: of an agent's offers with the same
     word at most one can win.  Both count under `award: combinatorial` alone.  size: how much of the agent's capacity
-    it takes, at least 1 for each task; it counts there and under `award: generalised`.
+    it takes, at least 1 for each task; it counts there and under `award: generalised`.  valid_until: how long it
+    binds; None: until the task is decided.
     """
 
     task: TaskId
@@ -375,6 +376,7 @@ class Bid(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     also: tuple[TaskId, ...] = ()
     xor: str = ""
     size: float | None = None
+    valid_until: Instant | None = None
 
 
 class Bids(msgspec.Struct, frozen=True, kw_only=True):

@@ -180,7 +180,7 @@ def _follow(story: Story, entry: Entry, value: dict[str, Any]) -> None:
         case "auction.announced":
             story.sale = Sale(bidders=list(value["bidders"]))
         case "auction.closed":
-            story.sale.close(value)
+            story.sale.close(value, entry.at)
         case "run.started":
             story.status, story.deadline_at = "active", value.get("deadline_at")
         case "run.unparked":

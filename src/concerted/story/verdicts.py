@@ -12,7 +12,7 @@ from concerted.config.settings import Auction
 from concerted.errors import Invalid
 from concerted.messages import Bids
 from concerted.strategies.workshop.options import overlay
-from concerted.values import AgentId, Task, TaskId
+from concerted.values import AgentId, Instant, Task, TaskId
 
 __all__ = ["Sale", "rules_of"]
 
@@ -23,7 +23,8 @@ TOLD = 20  # bidders of whom a verdict speaks; the rest are counted
 class Sale:
     """One auction round as the log has it.  answers: bidder -> its reply; loads: bidder -> 0..1.
 
-    payments: what winners are owed, as `[agent, tasks, amount, reason]`; None if it is what they bid.
+    payments: what winners are owed, as `[agent, tasks, amount, reason]`; None if it is what they bid.  closed_at: when
+    bids were judged.
     """
 
     bidders: list[str] = field(default_factory=list)
@@ -32,9 +33,11 @@ class Sale:
     unsold: dict[str, str] = field(default_factory=dict)
     loads: dict[str, float] = field(default_factory=dict)
     payments: list[Any] | None = None
+    closed_at: Instant = 0.0
 
-    def close(self, value: dict[str, Any]) -> None:
+    def close(self, value: dict[str, Any], at: Instant) -> None:
         """Take what `auction.closed` says."""
+        self.closed_at = at
         self.awards, self.unsold = value["awards"], value.get("unsold") or {}
         self.payments = value.get("payments")
         self.loads = {agent: float(lines[0][5]) for agent, lines in (value.get("bids") or {}).items() if lines}
@@ -76,6 +79,8 @@ class Sale:
                 reliability=bids.reliability,
                 load=self.loads.get(agent, 0.0),
                 capabilities=bids.capabilities,
+                valid_until=bid.valid_until,
+                judged_at=self.closed_at,
             )
             for bid in bids.bids
             if task in (bid.task, *bid.also)

@@ -31,13 +31,13 @@ from concerted.allocation.mechanisms import Rule, clear, ranking
 from concerted.errors import TimedOut
 from concerted.messages import AnnounceAuction, AuctionClosed, Bid, Bids, Reply, RequestBid
 from concerted.run import Replies, Run
-from concerted.strategies.auctions.mechanism import SIZED, Mechanism, is_plain
+from concerted.strategies.auctions.mechanism import SIZED, Cleared, Mechanism, is_plain
 from concerted.strategies.auctions.sales import Round, Sales
 from concerted.strategies.auctions.shares import Shares
 from concerted.strategies.workshop.objective import find_tasks
 from concerted.strategies.workshop.options import overlay
 from concerted.strategies.workshop.tasks import Workshop, open_workshop
-from concerted.values import AgentId, Outcome, Task, TaskId, encode
+from concerted.values import AgentId, Instant, Outcome, Task, TaskId, encode
 
 __all__ = ["coordinate"]
 
@@ -135,7 +135,8 @@ class Market:
         """Close the round: score, award, tell everybody, and put the winners to work."""
         by_id = {task.id: task for task in tasks}
         bidding = self._bidding(by_id, replies)
-        offers, silent = [made.as_offer() for made in bidding.bids], bidding.silent
+        now, silent = self.run.now(), bidding.silent
+        offers = [made.as_offer(now) for made in bidding.bids]
         scores = score_offers(by_id, offers, self.rules.evaluation_criteria, self.rules.mode)
         rule: Rule = "sequential" if self.rules.award == "sequential" else "optimal"
         awards = clear(tasks, offers, scores, self.shop.staff.free(self.run.agents), rule)
@@ -148,10 +149,11 @@ class Market:
         )
         bidders = list(dict.fromkeys(offer.agent for offer in offers))
         self.run.inform(bidders, AuctionClosed(auction=name, awards=winners))
-        self.sales.remember(Round(self.run.now(), by_id, offers, scores, awards, unsold, silent))
+        self.sales.remember(Round(now, by_id, offers, scores, awards, unsold, silent))
         for task, offer in awards.items():
             self._unwanted.discard(task)
-            self.shop.award(task, offer.agent, then=[one.agent for one in ranked[task] if one.agent != offer.agent])
+            then = {one.agent: one.valid_until for one in ranked[task] if one.agent != offer.agent}
+            self.shop.award(task, offer.agent, then)
         if not bidding.exhausted:
             self._give_up({task: why for task, why in unsold.items() if task not in ranked})
         return len(awards)
@@ -171,13 +173,17 @@ class Market:
             cleared = mechanism.told_aside(found)
         else:
             cleared = mechanism.clear(tasks, bids, free, self.run.now())
+        now = self.run.now()
+        lapsed = self._lapsed(cleared, now)
         awards = {task: cleared.offers[at] for task, at in cleared.awards.items() if task in self.shop.open}
+        awards = {task: offer for task, offer in awards.items() if task not in lapsed}
         winners = {task: offer.agent for task, offer in awards.items()}
+        owed = tuple(one for one in cleared.owed if lapsed.keys().isdisjoint(one.tasks))
         seen = {task for bid in bids for task in bid.tasks}
         unsold = {
             task: why if task in seen else self._why_unsold(tasks[task], bidding, {})
             for task, why in cleared.unsold.items()
-        }
+        } | lapsed
         self.run.record(
             "auction.closed",
             ref=name,
@@ -186,12 +192,12 @@ class Market:
             awards=winners,
             unsold=unsold,
             silent=silent,
-            payments=[[one.agent, list(one.tasks), one.amount, one.why] for one in cleared.owed],
+            payments=[[one.agent, list(one.tasks), one.amount, one.why] for one in owed],
         )
         self.run.inform(list(dict.fromkeys(bid.agent for bid in bids)), AuctionClosed(auction=name, awards=winners))
         self.sales.remember(
             Round(
-                self.run.now(),
+                now,
                 tasks,
                 cleared.offers,
                 cleared.scores,
@@ -199,7 +205,7 @@ class Market:
                 unsold,
                 silent,
                 told=cleared.told,
-                owed=cleared.owed,
+                owed=owed,
             )
         )
         for task, agent in winners.items():
@@ -208,8 +214,15 @@ class Market:
             self.shop.award(task, agent)
         admissible = {offer.task for offer, one in zip(cleared.offers, cleared.scores, strict=True) if one >= 0}
         if not bidding.exhausted:
-            self._give_up({task: why for task, why in unsold.items() if task not in admissible})
+            self._give_up({task: why for task, why in unsold.items() if task in lapsed or task not in admissible})
         return len(winners)
+
+    @staticmethod
+    def _lapsed(cleared: Cleared, now: Instant) -> dict[TaskId, str]:
+        """Return task -> why its winning bid does not count: it has run out while the round was cleared."""
+        won = {task: cleared.offers[at] for task, at in cleared.awards.items()}
+        ran_out = "the winning bid, of {}, ran out while bids were compared"
+        return {task: ran_out.format(one.agent) for task, one in won.items() if not _binds(one.valid_until, now)}
 
     def _bidding(self, tasks: Mapping[TaskId, Task], replies: Replies) -> Bidding:
         """Read the replies.  What is no bid, or not for one of these tasks, does not count.
@@ -237,8 +250,9 @@ class Market:
 
     def _without_the_unwilling(self, bids: Sequence[_Made]) -> list[_Made]:
         """Leave out bids of those who have refused a task of theirs, or failed at one that others bid on."""
-        failed_at, declined = self.shop.failed_at, self.shop.declined
-        fresh = {task for made in bids for task in made.tasks if made.agent not in failed_at.get(task, ())}
+        failed_at, declined, now = self.shop.failed_at, self.shop.declined, self.run.now()
+        binding = [made for made in bids if _binds(made.bid.valid_until, now)]
+        fresh = {task for made in binding for task in made.tasks if made.agent not in failed_at.get(task, ())}
         return [
             made
             for made in bids
@@ -263,12 +277,19 @@ class Market:
         if task.id in self.shop.declined:
             return f"{', '.join(sorted(self.shop.declined[task.id]))} refused it, and nobody else has bid"
         if task.id in bidding.wanted:
-            return "no bid on it is within its limits"
+            return self._why_none_fits(task, bidding)
         if bidding.exhausted:
             return "who can do it may have used up all its bids on others"
         if task.agent is not None:
             return f"{task.agent}, who must do it, has not bid"
         return "nobody who can do it has bid"
+
+    def _why_none_fits(self, task: Task, bidding: Bidding) -> str:
+        """Say why no bid on a task can win: all have run out, or they are outside its limits."""
+        bids, now = [made for made in bidding.bids if task.id in made.tasks], self.run.now()
+        if any(_binds(made.bid.valid_until, now) for made in bids):
+            return "no bid on it is within its limits"
+        return f"{', '.join(sorted({made.agent for made in bids}))}: no longer valid when bidding closed"
 
     def _give_up(self, unwanted: Mapping[TaskId, str]) -> None:
         """A task on which nobody bids waits for somebody who can do it, `retries` more rounds.
@@ -276,6 +297,8 @@ class Market:
         Only rounds in which everybody was free to bid count.
         """
         for task, reason in unwanted.items():
+            if task not in self.shop.open:  # decided while bids were compared
+                continue
             self._unwanted.add(task)
             rounds = self._without_bid[task] = self._without_bid.get(task, 0) + (not self.shop.busy)
             if rounds > self.shop.states[task].task.retries:
@@ -300,8 +323,8 @@ class _Made(NamedTuple):
         bid = self.bid
         return (bid.task, *bid.also) if bid.also else (bid.task,)
 
-    def as_offer(self) -> Offer:
-        """Return it as an offer for its one task."""
+    def as_offer(self, now: Instant) -> Offer:
+        """Return it as an offer for its one task, judged now."""
         agent, bid, answer, load = self
         return Offer(
             agent=agent,
@@ -312,6 +335,8 @@ class _Made(NamedTuple):
             reliability=answer.reliability,
             load=load,
             capabilities=answer.capabilities,
+            valid_until=bid.valid_until,
+            judged_at=now,
         )
 
     def for_market(self) -> allocation.Bid:
@@ -327,6 +352,7 @@ class _Made(NamedTuple):
             capabilities=self.answer.capabilities,
             xor=self.bid.xor,
             size=self.bid.size,
+            valid_until=self.bid.valid_until,
         )
 
 
@@ -339,6 +365,10 @@ class Bidding:
     wanted: set[TaskId]
     silent: dict[AgentId, str]
     exhausted: bool
+
+
+def _binds(until: Instant | None, now: Instant) -> bool:
+    return until is None or until >= now
 
 
 def _bids(reply: Reply) -> Bids:

@@ -209,6 +209,17 @@ def test_a_bid_that_cannot_win_says_why() -> None:
     assert told["bob"] == (INADMISSIBLE, "too late: done at 70, and a is due at 60")
 
 
+def test_a_bid_that_has_run_out_is_told_with_its_end() -> None:
+    late, fresh = bid("ann", "a", 1.0, valid_until=4.0), bid("bob", "a", 2.0, valid_until=5.0)
+    found = cleared({"payment": "second_price"}, late, fresh, now=5.0)
+    assert won(found) == {"a": "bob"}
+    assert [(offer.agent, offer.valid_until, offer.is_expired) for offer in found.offers] == [
+        ("bob", 5.0, False),
+        ("ann", 4.0, True),
+    ]
+    assert found.told[1].reason == "no longer valid: it was until 4, and it is 5"
+
+
 def test_a_bid_of_the_whole_budget_wins_where_there_is_no_other() -> None:
     assert won(cleared({"payment": "vcg"}, bid("ann", "a", 10.0))) == {"a": "ann"}
 

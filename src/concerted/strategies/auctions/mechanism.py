@@ -164,7 +164,7 @@ class Mechanism:
             bids = _cheapest(bids)
             if all(abs(bid.room - 1.0) <= SLACK for bid in bids):
                 rule = "capacities"  # the same, and the best is found at once
-        return self._told(clear(list(tasks.values()), bids, rule, self._rules.payment, terms))
+        return self._told(clear(list(tasks.values()), bids, rule, self._rules.payment, terms), now)
 
     def clear_aside(
         self, tasks: Mapping[TaskId, Task], bids: Sequence[Bid], free: Mapping[AgentId, float], now: Instant
@@ -177,7 +177,7 @@ class Mechanism:
         """Read what `clear_aside` has returned."""
         return msgspec.convert(found, Cleared)
 
-    def _told(self, clearing: Clearing) -> Cleared:
+    def _told(self, clearing: Clearing, now: Instant) -> Cleared:
         """Put what came of it into the words of an auction: an offer for each task of a bid."""
         winners = {id(award.bid) for award in clearing.awards}
         scores = {task: award.score for award in clearing.awards for task in award.bid.tasks}
@@ -201,6 +201,8 @@ class Mechanism:
                     reliability=bid.reliability,
                     load=bid.load,
                     capabilities=bid.capabilities,
+                    valid_until=bid.valid_until,
+                    judged_at=now,
                 )
                 reason = "" if has_won else judged.refused or self._why_lost(judged.score, scores.get(task))
                 if has_won:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from concerted.allocation.criteria import Offer, explain_score, why_lost
+from concerted.allocation.criteria import Offer, explain_score, floor_reason, why_lost
 from concerted.board.task import TaskState
 from concerted.config.settings import Auction
 from concerted.values import AgentId, Instant, Task, TaskId
@@ -31,8 +31,8 @@ BIDS_SHOWN = 2_000  # bids of one run that its result repeats; the others are in
 class BidRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One bid.  score: 0..1, below 0 if a floor rules it out; where money decides, what is gained by it.
 
-    tasks: if it is for several together, and so is its cost.  parts: what each component adds to the score;
-    reason: why it did not win.  Both on request.
+    tasks: if it is for several together, and so is its cost.  valid_until: if it does not bind for ever.  parts: what
+    each component adds to the score; reason: why it did not win.  Both on request, but for a bid that has run out.
     """
 
     bidder: AgentId
@@ -41,6 +41,7 @@ class BidRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     quality_score: float
     score: float
     tasks: tuple[TaskId, ...] = ()
+    valid_until: Instant | None = None
     parts: dict[str, float] | None = None
     reason: str = ""
 
@@ -226,6 +227,8 @@ class Sales:
     def _bid(self, task: Task, bid: _Entry, peers: Sequence[Offer], winner: Offer | None) -> BidRecord:
         offer, told = bid.offer, bid.told
         parts, reason = self._reasons(task, bid, peers, winner) if self._with_reasons else (None, "")
+        if offer.is_expired:
+            reason = floor_reason(task, offer) or ""
         return BidRecord(
             bidder=offer.agent,
             cost=offer.cost,
@@ -233,6 +236,7 @@ class Sales:
             quality_score=offer.quality,
             score=bid.score,
             tasks=told.tasks if told is not None and len(told.tasks) > 1 else (),
+            valid_until=offer.valid_until,
             parts=parts,
             reason=reason,
         )

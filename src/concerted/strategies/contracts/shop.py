@@ -44,7 +44,7 @@ class ContractShop(Workshop):
         wrong = check(reply.value) if reply.ok else None
         if wrong is not None:
             reply = msgspec.structs.replace(reply, status="failed", error=wrong)
-        self._book(task, reply, [])
+        self._book(task, reply, {})
         self.open.discard(task)
         return reply
 

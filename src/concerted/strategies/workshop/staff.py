@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -11,7 +11,10 @@ from concerted.errors import Invalid, TimedOut
 from concerted.run import Run
 from concerted.values import AgentId, Instant, Profile, Task
 
-__all__ = ["Staff", "is_able"]
+__all__ = ["Staff", "Standby", "is_able"]
+
+Standby = Mapping[AgentId, Instant | None]
+"""Who is next, best first, and until when each may be taken; None: at any time."""
 
 
 def is_able(profile: Profile, task: Task) -> bool:
@@ -41,6 +44,14 @@ class Staff:
                 if room > 0:
                     rooms[agent] = room
         return rooms
+
+    def next_of(self, then: dict[AgentId, Instant | None], declined: Container[AgentId]) -> AgentId | None:
+        """Take out and return the next who has room, has not declined and may still be taken, and all before it."""
+        for agent, until in list(then.items()):
+            del then[agent]
+            if (until is None or until >= self._run.now()) and agent not in declined and self.free([agent]):
+                return agent
+        return None
 
     def load(self, agent: AgentId, reported: float = 0.0) -> float:
         """Return how busy an agent is, 0..1.  reported: how many tasks it says it holds, for whomever."""

@@ -43,12 +43,13 @@ from concerted.messages import Reply
 from concerted.run import Run
 from concerted.strategies.workshop.meetings import Meetings
 from concerted.strategies.workshop.outcome import outcome_of
-from concerted.strategies.workshop.staff import Staff
+from concerted.strategies.workshop.staff import Staff, Standby
 from concerted.values import AgentId, Instant, Outcome, Task, TaskId
 
 __all__ = ["Workshop", "open_workshop", "opened"]
 
 Shop = TypeVar("Shop", bound="Workshop")
+_NOBODY: Standby = {}
 
 
 @asynccontextmanager
@@ -153,11 +154,11 @@ class Workshop:
 
     # what the strategy decides
 
-    def award(self, task: TaskId, agent: AgentId, then: Sequence[AgentId] = ()) -> None:
+    def award(self, task: TaskId, agent: AgentId, then: Standby = _NOBODY) -> None:
         """Have an agent do an open task.  then: who is next if it declines or is lost, best first."""
         self.open.discard(task)
         self.staff.take(agent)
-        worker = asyncio.ensure_future(self._work(task, agent, list(then)))
+        worker = asyncio.ensure_future(self._work(task, agent, dict(then)))
         worker.add_done_callback(self._look_at)
         self._workers[task] = worker
 
@@ -208,7 +209,7 @@ class Workshop:
 
     # the work
 
-    async def _work(self, task: TaskId, agent: AgentId, then: list[AgentId]) -> None:
+    async def _work(self, task: TaskId, agent: AgentId, then: dict[AgentId, Instant | None]) -> None:
         """Go from one agent to the next until one has done the task, or it is open again or over."""
         trying: AgentId | None = agent
         try:
@@ -231,7 +232,7 @@ class Workshop:
         self._decide(task, Claim(agent, float(self.run.config.manager.task_lease)))
         return await self.run.execute(state.task, agent, deadline=min(left, default=None), results=results)
 
-    def _book(self, task: TaskId, reply: Reply, then: list[AgentId]) -> AgentId | None:
+    def _book(self, task: TaskId, reply: Reply, then: dict[AgentId, Instant | None]) -> AgentId | None:
         """Write down what came of an attempt; return who is to try next, None if nobody is."""
         if reply.ok:
             self._decide(task, Complete(reply.agent, reply.epoch, reply.value))
@@ -255,7 +256,7 @@ class Workshop:
         elif reply.status == "failed":  # it is the task that failed, so it goes back to everybody
             self.open.add(task)
         else:
-            following = _next(self.staff, self.declined.get(task, set()), then)
+            following = self.staff.next_of(then, self.declined.get(task, ()))
             if following is None:
                 self.open.add(task)
             return following
@@ -324,15 +325,6 @@ class Workshop:
 def _begun(task: Task, before: Mapping[TaskId, Any]) -> TaskState:
     """Return a task's first state; what was done before the run does not hold it up."""
     return TaskState(task, "pending" if task.waits_for or set(task.after).difference(before) else "ready")
-
-
-def _next(staff: Staff, declined: set[AgentId], then: list[AgentId]) -> AgentId | None:
-    """Return the next who has room and has not declined."""
-    while then:
-        agent = then.pop(0)
-        if staff.free([agent]) and agent not in declined:
-            return agent
-    return None
 
 
 def _too_late(state: TaskState) -> str:
