@@ -95,8 +95,8 @@ MUTANTS = [
     (
         "takes pre-prepares from whoever is not the primary",
         "pbft.agreement",
-        "if not _concerns(replica, header) or header.source != replica.primary or header.source == replica.id:",
-        "if not _concerns(replica, header) or header.source == replica.id:",
+        "if not _concerns(replica, header) or header.source != replica.primary:",
+        "if not _concerns(replica, header):",
     ),
     (
         "takes a second pre-prepare for a number",

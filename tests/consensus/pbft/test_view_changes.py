@@ -118,6 +118,23 @@ def test_a_batch_that_is_missing_is_asked_for_before_it_is_prepared(alone) -> No
     assert backup.said(Prepare) == [words.prepare(3, again)], "whoever passes it on"
 
 
+def test_a_new_primary_is_given_the_batch_that_it_lacks_by_those_who_have_it(room) -> None:
+    """4.4: O names a batch by its digest, and its primary may be the one who has not seen it."""
+    group = room()
+    group.loses = lambda message: isinstance(message.body, Proposal) and message.to == 2
+    first = group.ask()
+    assert group.executed() == {1: 1, 2: 0, 3: 1, 4: 1}
+    group.replicas[1].die()
+    second = group.ask()
+    group.pass_time(11.0)
+    assert group[2].leader == 2
+    group.loses = lambda _: False
+    group.pass_time(3.0)
+    assert first.request is second.request is None
+    assert group[2].leader == 2
+    assert {node: group.executed()[node] for node in (2, 3, 4)} == {2: 2, 3: 2, 4: 2}
+
+
 def test_a_new_primary_goes_on_behind_max_s_and_is_told_what_waits(room) -> None:
     """4.4: the sequence numbers of the new view follow those of O; and what the old primary has kept to itself is
     relayed anew."""

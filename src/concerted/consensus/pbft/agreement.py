@@ -108,11 +108,16 @@ def _gather(replica: Replica) -> Batch:
 
 def take_proposal(replica: Replica, message: Proposal) -> None:
     """Accept a pre-prepare if the signatures are good, it is of this view and between the watermarks, and no other one
-    of this view and number was accepted before (4.2)."""
+    of this view and number was accepted before (4.2).
+
+    A primary takes its own from others where its NEW-VIEW has a number whose batch it lacks, and nowhere else.
+    """
     header = message.pre_prepare
-    if not _concerns(replica, header) or header.source != replica.primary or header.source == replica.id:
+    if not _concerns(replica, header) or header.source != replica.primary:
         return
     known = replica.slots[header.seq].pre_prepare if header.seq in replica.slots else None
+    if header.source == replica.id and known != header:
+        return
     if known is not None and known.digest != header.digest:
         if replica.seal.is_valid(header):
             accuse(replica, known, header)
