@@ -41,6 +41,7 @@ RunId = NewType("RunId", str)
 TaskId = NewType("TaskId", str)
 Instant = float
 
+CLAUSES = ("late", "failure", "decommitment", "cap")  # of contracts, each a share of the price
 NAME_BYTES = 200  # the longest id of anything
 
 AgentState = Literal["alive", "suspect", "gone"]
@@ -136,7 +137,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     claim.  deadline_s: seconds after the run's start by which it must be done.  retries: further
     attempts after a failed one.  after: tasks that must be done first.  agent: who must do it, if
     that is not for the strategy to choose.  arrives_at: meetings of the objective at which it arrives when
-    it is done; waits_for: those that must be complete before it begins.
+    it is done; waits_for: those that must be complete before it begins.  penalties: clause (late, failure,
+    decommitment, cap) -> share of the price; deliverables: keys that the result must have; quality_metrics: name ->
+    least level that it must show: of every contract on the task, where there are contracts.
     """
 
     id: TaskId
@@ -154,6 +157,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     mandatory: bool = True
     arrives_at: tuple[str, ...] = ()
     waits_for: tuple[str, ...] = ()
+    penalties: dict[str, float] = {}
+    deliverables: tuple[str, ...] = ()
+    quality_metrics: dict[str, float] = {}
 
     def __post_init__(self) -> None:
         if not is_name(self.id):
@@ -165,6 +171,13 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
                 raise ValueError(f"task {self.id}: {what} is {length}; it must be above 0")
         if self.retries < 0 or (self.max_budget is not None and not self.max_budget >= 0):
             raise ValueError(f"task {self.id}: retries and budget must be at least 0")
+        for clause, share in self.penalties.items():
+            if clause not in CLAUSES:
+                raise ValueError(f"task {self.id}: there is no penalty {clause}; there are {', '.join(CLAUSES)}")
+            if not 0.0 <= share < float("inf"):
+                raise ValueError(f"task {self.id}: penalty {clause} is {share}; it must be at least 0 and finite")
+        for metric, level in self.quality_metrics.items():
+            _level(f"task {self.id}", f"quality metric {metric}", level)
 
 
 class Meeting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

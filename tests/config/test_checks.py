@@ -99,6 +99,12 @@ def test_an_agent_is_refused(agents: str, problem: str) -> None:
         ("- {id: t, max_duration: 0s}", "f:5:25: tasks[0].max_duration: must be above 0s, got '0s'"),
         ("- {id: t, retries: 1.5}", "f:5:20: tasks[0].retries: expected a whole number, got 1.5"),
         ("- {id: t, budget: -1}", "f:5:19: tasks[0].budget: must be at least 0, got -1"),
+        ("- {id: t, penalties: {late: -1}}", "f:5:29: tasks[0].penalties.late: must be at least 0, got -1"),
+        ("- {id: t, penalties: {lat: 1}}", "f:5:23: tasks[0].penalties.lat: unknown key; did you mean late?"),
+        (
+            "- {id: t, quality_metrics: {recall: 2}}",
+            "f:5:37: tasks[0].quality_metrics.recall: must be at most 1, got 2",
+        ),
         (
             "- {id: t, required_capabilities: {}}",
             "f:5:11: tasks[0].required_capabilities: unknown key; did you mean capabilities?",
@@ -274,6 +280,20 @@ def test_a_misspelt_setting_of_the_strategy_is_a_warning_and_any_other_option_is
     assert found.warnings == (
         "f:6:35: strategy.awards: is no setting of this strategy and goes to it as it is; did you mean award?",
     )
+
+
+def test_terms_of_contracts_are_a_warning_where_no_contracts_are_made() -> None:
+    task = "- {id: t, penalties: {late: 1}, deliverables: page, quality_metrics: {recall: 0.5}}"
+    told = plan(tasks=task, rest="strategy: auction").warnings
+    what = "strategy auction makes no contracts, so this counts for nothing; contract_net does"
+    assert told == (
+        f"f:5:22: tasks[0].penalties: {what}",
+        f"f:5:47: tasks[0].deliverables: {what}",
+        f"f:5:70: tasks[0].quality_metrics: {what}",
+    )
+    plain = f"plan: p\nagents: [{{id: a, run: a}}]\ntasks:\n{task}\nstrategy: "
+    for strategy in ("contract_net", "hierarchical"):
+        assert load_plan(plain + strategy, "f", strategies=(strategy,)).warnings == ()
 
 
 @pytest.mark.parametrize(

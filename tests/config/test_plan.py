@@ -47,6 +47,9 @@ tasks:
     payload: {path: b.txt, deep: {list: [1, null, true]}}
     capabilities: {read: 0.5}
     budget: 10
+    penalties: {late: 0.2, cap: 1}
+    deliverables: page
+    quality_metrics: {recall: 0.8}
     max_duration: 1h30m
     priority: -1
     deadline: 2h
@@ -177,6 +180,7 @@ def test_tasks_and_objective_become_values() -> None:
             Task(
                 id=TaskId("merge"), description="Put it together", kind="merge", required_capabilities={"read": 0.5},
                 payload={"path": "b.txt", "deep": {"list": [1, None, True]}}, max_budget=10.0, max_duration_s=5400.0,
+                penalties={"late": 0.2, "cap": 1.0}, deliverables=("page",), quality_metrics={"recall": 0.8},
                 priority=-1, deadline_s=7200.0, retries=0, after=(TaskId("fetch"),), agent=AgentId("reader-2"),
                 mandatory=False,
             ),
@@ -189,7 +193,7 @@ def test_settings_of_the_plan_are_settings() -> None:
     assert (plan.name, plan.strategy) == ("release check", "auction")
     assert plan.coordination.manager.coordination_timeout == 1200.0
     assert plan.store == StoreSettings(url="sqlite:///a.db", durability="off")
-    assert plan.origins["coordination.manager.coordination_timeout"] == "plan.yaml:40:35"
+    assert plan.origins["coordination.manager.coordination_timeout"] == "plan.yaml:43:35"
     assert plan.origins["store.durability"] == "env CONCERTED__STORE__DURABILITY"
     assert plan.origins["store.archive_after"] == "default"
 
@@ -199,7 +203,7 @@ def test_options_that_are_settings_are_put_over_them_and_under_the_environment()
     auction = plan.coordination.strategies.auction
     assert (auction.award, auction.bidding_timeout) == ("sequential", 9.0)
     assert plan.options == {"award": "sequential", "bidding_timeout": 9.0, "note": ["x"]}
-    assert plan.origins["coordination.strategies.auction.award"] == "plan.yaml:38:34"
+    assert plan.origins["coordination.strategies.auction.award"] == "plan.yaml:41:34"
 
 
 def test_a_small_plan_has_defaults_for_the_rest() -> None:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from concerted.allocation.contracts.contract import settle
 from concerted.allocation.contracts.conversation import ACTS, TRANSITIONS, Conversation
-from concerted.allocation.contracts.negotiation import Bidder, rank
+from concerted.allocation.contracts.negotiation import Bidder, Times, rank
 from concerted.allocation.criteria import Offer, floor_reason, score_offers
 from concerted.config.settings import Criteria
 from concerted.messages import ContractTerms, PenaltyClauses, Proposal
@@ -72,7 +72,7 @@ def test_the_best_proposal_is_the_one_that_a_plain_look_at_all_pairs_finds(
         for one, (cost, time, level, _, _) in given_.items()
     }
     bidders = {one: Bidder(reliability=known / 4, has_failed=bad) for one, (_, _, _, known, bad) in given_.items()}
-    ranking = rank(task, proposals, bidders, weights, 1.0, 0.0)
+    ranking = rank(task, proposals, bidders, weights, Times(0.0, 1.0))
     offers = {
         one: Offer(agent=one, task="t", cost=p.cost, duration_s=p.estimated_duration_s, quality=p.quality_guarantee,
                    reliability=bidders[one].reliability)

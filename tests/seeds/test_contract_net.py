@@ -87,6 +87,49 @@ def test_hard_bargainers_pass_the_exam(check: str) -> None:
     check_strategy(choose.load("contract_net"), check, setting=bargaining)
 
 
+def dated(seed: int) -> list[Agent]:
+    """Make a boss; ann, who begins in a while; bob, who falls short of what the task demands."""
+    boss, ann, bob = (
+        stand_in(Profile(id=AgentId(name), capabilities={"leadership": level}), seed)
+        for name, level in (("boss", 1.0), ("ann", 0.5), ("bob", 0.0))
+    )
+    ann.on(CallForProposals)(begins_later)
+    ann.tasks.clear()
+    ann.task()(lambda task: {"page": task.id})
+    bob.on(CallForProposals)(lambda request: Proposal(cost=1.0, end_at=request.reply_by))
+    bob.tasks.clear()
+    bob.task()(lambda task: {"nothing": task.id})
+    return [boss, ann, bob]
+
+
+def begins_later(request: CallForProposals) -> Proposal:
+    return Proposal(cost=5.0, start_at=request.reply_by + 5.0, end_at=request.reply_by + 30.0)
+
+
+def appointments() -> Setting:
+    tasks = tuple(
+        Task(
+            id=TaskId(name),
+            after=tuple(TaskId(one) for one in after),
+            retries=5,
+            deliverables=("page",),
+            penalties={"late": 1.0, "failure": 2.0, "cap": 2.0},
+        )
+        for name, after in (("first", ""), ("second", ["first"]))
+    )
+    return Setting(
+        objective=Objective(description="two pages", tasks=tasks),
+        agents=dated,
+        strategies={"contract_net": choose.load("contract_net")},
+        matters=lambda outcome: (outcome["success"], {one["id"]: one["status"] for one in outcome["tasks"]}),
+    )
+
+
+@pytest.mark.parametrize("check", STRATEGY_CHECKS)
+def test_contracts_with_dates_and_penalties_of_their_own_pass_the_exam(check: str) -> None:
+    check_strategy(choose.load("contract_net"), check, setting=appointments)
+
+
 def test_whatever_breaks_every_task_has_one_ending_and_the_book_is_right() -> None:
     scenario = Scenario(
         runs=(Submit(id=RunId("r"), strategy="contract_net", objective=WORK, options={"improvement": 0.2}),),

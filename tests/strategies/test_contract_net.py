@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from concerted.agent import Agent, Refused
@@ -508,6 +509,142 @@ def test_a_late_result_is_taken_and_its_penalty_deducted(play: Any, task: Any) -
         assert view.result["contracts"][0]["penalties"] == {"late": pytest.approx(0.2)}
         assert view.result["accounts"]["ann"] == {"earned": 4.0, "penalties": pytest.approx(0.2), "compensation": 0.0}
         assert view.result["history"]["ann"] == {"kept": 0, "late": 1, "broken": 0}
+
+    play(act)
+
+
+def test_a_task_has_penalties_of_its_own_and_the_other_clauses_are_those_of_the_settings(play: Any, task: Any) -> None:
+    async def act(stage: Any) -> None:
+        await stage.enter(boss())
+        ann = await stage.enter(contractor("ann", 4.0, takes_s=15.0))
+        view = await stage.run("contract_net", [task("a", penalties={"late": 1.0, "cap": 0.4}), task("b", "a")])
+        assert contracts(view) == [("a", "ann", "completed", 2.4), ("b", "ann", "completed", 3.8)]
+        first = next(message for message in ann.heard if message.type == "CALL_FOR_PROPOSALS")
+        clauses = msgspec.json.decode(first.payload)["penalty_clauses"]
+        assert clauses == {"late": 1.0, "failure": 0.5, "decommitment": 0.2, "cap": 0.4}
+
+    play(act)
+
+
+def test_a_contract_fails_that_lacks_what_the_task_demands_and_its_own_penalty_is_booked(play: Any, task: Any) -> None:
+    async def act(stage: Any) -> None:
+        async def careless(task: Task) -> dict[str, Any]:
+            return {"page": 1, "quality_metrics": {"recall": 0.5}}
+
+        async def careful(task: Task) -> dict[str, Any]:
+            return {"page": 1, "quality_metrics": {"recall": 0.9}}
+
+        await stage.enter(boss())
+        await stage.enter(contractor("ann", 2.0, do=careless))
+        await stage.enter(contractor("bob", 3.0, do=careful))
+        demands = {"deliverables": ("page",), "quality_metrics": {"recall": 0.8}, "penalties": {"failure": 0.25}}
+        view = await stage.run("contract_net", [task("a", **demands)])
+        assert contracts(view) == [("a", "ann", "failed", -0.5), ("a", "bob", "completed", 3.0)]
+        assert view.result["contracts"][0]["reason"] == "quality metric recall is 0.5; 0.8 was promised"
+
+    play(act)
+
+
+def dated(cost: float, start_s: float, end_s: float, takes_s: float | None = None) -> Callable[..., Proposal]:
+    """Propose to begin and to be done so long after being asked."""
+
+    def propose(request: CallForProposals) -> Proposal:
+        asked_at = request.reply_by - 60.0
+        return Proposal(
+            cost=cost, start_at=asked_at + start_s, end_at=asked_at + end_s, estimated_duration_s=takes_s
+        )  # fmt: skip
+
+    return propose
+
+
+@pytest.mark.parametrize(("takes_s", "balance"), [(1.0, 4.0), (9.0, 4.0), (15.0, 3.8)])
+def test_work_begins_at_the_start_agreed_on_and_is_late_after_the_end_agreed_on(
+    play: Any, task: Any, takes_s: float, balance: float
+) -> None:
+    async def act(stage: Any) -> None:
+        await stage.enter(boss())
+        await stage.enter(contractor("ann", 0.0, takes_s=takes_s, answer=dated(4.0, 100.0, 110.0)))
+        view = await stage.run("contract_net", [task("a")])
+        assert contracts(view) == [("a", "ann", "completed", balance)]
+        (contract,) = view.result["contracts"]
+        assert contract["terms"]["start_at"] - contract["created_at"] == pytest.approx(100.0)
+        (claimed,) = await stage.log("task.claimed")
+        assert claimed.at == pytest.approx(contract["terms"]["start_at"])
+        assert stage.seconds == pytest.approx(100.0 + takes_s)
+
+    play(act)
+
+
+def test_who_can_begin_at_once_is_preferred_to_who_cannot(play: Any, task: Any) -> None:
+    async def act(stage: Any) -> None:
+        await stage.enter(boss())
+        await stage.enter(contractor("ann", 0.0, answer=dated(1.0, 50.0, 60.0)))
+        await stage.enter(contractor("bob", 1.0))
+        view = await stage.run("contract_net", [task("a", max_duration_s=60.0)])
+        assert by(view) == {"a": "bob"}
+
+    play(act)
+
+
+def test_a_contractor_lost_before_its_start_is_replaced_at_once(play: Any, task: Any) -> None:
+    async def act(stage: Any) -> None:
+        await stage.enter(boss())
+        ann = await stage.enter(contractor("ann", 0.0, answer=dated(1.0, 100.0, 110.0)))
+        await stage.enter(contractor("bob", 0.0, answer=dated(9.0, 150.0, 160.0)))
+        await stage.submit("contract_net", [task("a")])
+        await asyncio.sleep(5.0)
+        ann.lose()
+        view = await stage.end()
+        assert contracts(view) == [("a", "ann", "failed", -0.5), ("a", "bob", "completed", 9.0)]
+        assert view.result["contracts"][0]["reason"] == "lost before it was to begin"
+        assert view.result["contracts"][1]["created_at"] - view.result["contracts"][0]["created_at"] < 10.0
+
+    play(act)
+
+
+def test_a_task_called_off_before_its_start_is_paid_for(play: Any, task: Any) -> None:
+    async def act(stage: Any) -> None:
+        await stage.enter(boss())
+        await stage.enter(contractor("ann", 0.0, answer=dated(1.0, 1000.0, 1010.0)))
+        await stage.submit("contract_net", [task("a")])
+        await asyncio.sleep(5.0)
+        await signal(stage, {"task": "a"})
+        view = await stage.end()
+        assert contracts(view) == [("a", "ann", "cancelled", 0.2)]
+        assert not await stage.log("task.claimed")
+
+    play(act)
+
+
+def test_a_start_survives_the_coordinator(play: Any, task: Any) -> None:
+    async def act(stage: Any) -> None:
+        await stage.enter(boss())
+        await stage.enter(contractor("ann", 0.0, answer=dated(1.0, 10.0, 12.0)))
+        await stage.submit("contract_net", [task("a")])
+        for _ in range(3):
+            await asyncio.sleep(3.0)
+            await stage.crash()
+        view = await stage.end()
+        assert contracts(view) == [("a", "ann", "completed", 1.0)]
+        (claimed,) = await stage.log("task.claimed")
+        assert claimed.at == pytest.approx(view.result["contracts"][0]["terms"]["start_at"])
+
+    play(act)
+
+
+def test_a_proposal_that_is_done_after_the_deadline_is_offered_the_deadline(play: Any, task: Any) -> None:
+    async def act(stage: Any) -> None:
+        def propose(request: CallForProposals) -> Proposal:
+            wanted = request.counter.end_at if request.counter is not None else None
+            return Proposal(cost=1.0, end_at=wanted or request.reply_by + 1000.0)
+
+        await stage.enter(boss())
+        ann = await stage.enter(contractor("ann", 0.0, answer=propose))
+        view = await stage.run("contract_net", [task("a", deadline_s=100.0)])
+        assert contracts(view) == [("a", "ann", "completed", 1.0)]
+        calls = [msgspec.json.decode(one.payload) for one in ann.heard if one.type == "CALL_FOR_PROPOSALS"]
+        assert [call["due_at"] - calls[0]["reply_by"] for call in calls] == [pytest.approx(40.0)] * 2
+        assert view.result["rounds"] == 2
 
     play(act)
 

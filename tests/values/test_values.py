@@ -108,6 +108,13 @@ def test_a_profile_that_cannot_be_says_whose_and_why(fields: dict[str, Any], mes
         ({"retries": -1}, "task draft: retries and budget must be at least 0"),
         ({"max_budget": -0.01}, "task draft: retries and budget must be at least 0"),
         ({"max_budget": float("nan")}, "task draft: retries and budget must be at least 0"),
+        (
+            {"penalties": {"lat": 0.1}},
+            "task draft: there is no penalty lat; there are late, failure, decommitment, cap",
+        ),
+        ({"penalties": {"cap": -0.1}}, "task draft: penalty cap is -0.1; it must be at least 0 and finite"),
+        ({"penalties": {"late": float("inf")}}, "task draft: penalty late is inf; it must be at least 0 and finite"),
+        ({"quality_metrics": {"recall": 2.0}}, "task draft: quality metric recall is 2.0; levels are 0..1"),
     ],
 )
 def test_a_task_that_cannot_be_says_which_and_why(fields: dict[str, Any], message: str) -> None:

@@ -25,6 +25,9 @@ COALITION = "coalition"  # whose settings are a section of their own, as in the 
 _MAX_COMPARISONS = 2_000_000  # of a task with an agent; warnings of larger plans are incomplete
 ASKING = frozenset(("consensus",))  # strategies that put a question and need no tasks
 LEADING = frozenset(("hierarchical", "leader_follower"))  # in which a leader may find the tasks
+CONTRACTING = frozenset(("contract_net", "hierarchical"))  # strategies that may make contracts on tasks
+WITHOUT_CONTRACTS = frozenset((AUTO, "auction", "coalition", "leader_follower", "swarm"))
+_TERMS = ("penalties", "deliverables", "quality_metrics")
 _WAYS = ("python", "process", "run")
 _SHELLS = {"bash", "dash", "ksh", "sh", "zsh"}
 _SHELL_SIGNS = {"|", "||", "&", "&&", ";", "<", "<<", ">", ">>", "2>", "2>&1", "&>"}
@@ -51,6 +54,7 @@ def warn(draft: Draft, warnings: Problems) -> None:
         _warn_of_shell_words(draft, i, words, warnings)
     _warn_of_missing_values(draft, warnings)
     _warn_of_options(draft, warnings)
+    _warn_of_terms_without_contracts(draft, warnings)
 
 
 def section_of(strategy: str) -> list[str]:
@@ -329,6 +333,17 @@ def _warn_of_tasks_that_nobody_can_do(draft: Draft, warnings: Problems) -> None:
         if not possible[key]:
             what = f"no agent of this plan can do {task.id!r}: none has {_needs(task)}; it waits for one that joins"
             warnings.add(*draft.at("tasks", i, "capabilities"), what)
+
+
+def _warn_of_terms_without_contracts(draft: Draft, warnings: Problems) -> None:
+    """Note terms of contracts under a strategy that makes none."""
+    strategy = _strategy_of(draft)
+    if strategy in WITHOUT_CONTRACTS:
+        for i in draft.tasks:
+            for name in _TERMS:
+                if draft.has("tasks", i, name):
+                    what = f"strategy {strategy} makes no contracts, so this counts for nothing; contract_net does"
+                    warnings.add(*draft.at("tasks", i, name), what)
 
 
 def _distinct(every: Iterable[Mapping[str, float]]) -> list[Mapping[str, float]]:

@@ -19,6 +19,7 @@ MAX_AGENTS = 100_000  # in one plan, counting what each `count` stands for
 MAX_TASKS = 100_000  # in one plan
 
 Level = Annotated[float, Meta(ge=0, le=1)]
+Share = Annotated[float, Meta(ge=0)]
 
 
 class AgentEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +45,20 @@ class AgentEntry(msgspec.Struct, frozen=True, kw_only=True):
         return [self.id] if self.count is None else [f"{self.id}-{number}" for number in range(1, self.count + 1)]
 
 
+class PenaltyEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """`penalties:` of a task as it is written; a clause that is left out is that of the strategy."""
+
+    late: Share | None = None
+    failure: Share | None = None
+    decommitment: Share | None = None
+    cap: Share | None = None
+
+    def named(self) -> dict[str, float]:
+        """Return the clauses that are given."""
+        shares = {name: getattr(self, name) for name in self.__struct_fields__}
+        return {name: share for name, share in shares.items() if share is not None}
+
+
 class TaskEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One item of `tasks:` as it is written."""
 
@@ -62,6 +77,9 @@ class TaskEntry(msgspec.Struct, frozen=True, kw_only=True):
     mandatory: bool = True
     arrives_at: str | tuple[str, ...] = ()
     waits_for: str | tuple[str, ...] = ()
+    penalties: PenaltyEntry = PenaltyEntry()
+    deliverables: str | tuple[str, ...] = ()
+    quality_metrics: dict[str, Level] = {}
 
     def comes_after(self) -> tuple[str, ...]:
         """Return the tasks in `after`, each once."""
@@ -74,6 +92,10 @@ class TaskEntry(msgspec.Struct, frozen=True, kw_only=True):
     def held_up_by(self) -> tuple[str, ...]:
         """Return the sync points in `waits_for`, each once."""
         return _several(self.waits_for)
+
+    def delivers(self) -> tuple[str, ...]:
+        """Return the keys in `deliverables`, each once."""
+        return _several(self.deliverables)
 
 
 class SyncEntry(msgspec.Struct, frozen=True, kw_only=True):

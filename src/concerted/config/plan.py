@@ -210,6 +210,9 @@ def _objective(draft: Draft) -> Objective:
             mandatory=entry.mandatory,
             arrives_at=entry.meets_at(),
             waits_for=entry.held_up_by(),
+            penalties=entry.penalties.named(),
+            deliverables=entry.delivers(),
+            quality_metrics=entry.quality_metrics,
         )
         for entry in draft.tasks.values()
     )

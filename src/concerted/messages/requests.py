@@ -178,19 +178,22 @@ class PenaltyClauses(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CounterOffer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What would be accepted: at most this cost and duration, at least this quality; None: as before."""
+    """What would be accepted: at most this cost and duration, at least this quality, done by then; None: as before."""
 
     cost: float | None = None
     estimated_duration_s: float | None = None
     quality_guarantee: float | None = None
+    end_at: Instant | None = None
 
 
 class Proposal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An agent's answer to CALL_FOR_PROPOSALS; it binds whoever makes it until `valid_until` (None: until rejected).
 
-    cost: in the unit of budgets.  estimated_duration_s: None is the call's contract_duration_s.  deliverables: keys
-    that the result will have.  quality_guarantee: level 0..1.  quality_metrics: name -> level 0..1 that the result
-    will show under `quality_metrics`.  subtasks: what others are to do first, under contracts of its own; it gets
+    cost: in the unit of budgets.  estimated_duration_s: how long the work takes; None is the time from `start_at` to
+    `end_at`, or the call's contract_duration_s.  start_at: when it can begin, None: at once.  end_at: by when it will
+    be done, None: `estimated_duration_s` after it begins.  deliverables: keys that the result will have.
+    quality_guarantee: level 0..1.  quality_metrics: name -> level 0..1 that the result will show under
+    `quality_metrics`.  subtasks: what others are to do first, under contracts of its own; it gets
     their results.  cfp: which call this answers, '' is the one it was an answer to.
     """
 
@@ -200,6 +203,8 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     deliverables: tuple[str, ...] = ()
     quality_metrics: dict[str, float] = {}
     valid_until: Instant | None = None
+    start_at: Instant | None = None
+    end_at: Instant | None = None
     subtasks: tuple[Task, ...] = ()
     cfp: str = ""
 
@@ -207,7 +212,8 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class ContractTerms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What manager and contractor have agreed on.
 
-    end_at: by when the work is promised; later is late.  binds_until: when the contract has failed.
+    start_at: the work is ordered then and not before.  end_at: by when it is promised; later is late.  duration_s: how
+    long it takes, by which lateness is measured.  binds_until: when the contract has failed.
     """
 
     task: TaskId
@@ -229,7 +235,7 @@ class CallForProposals(Request, frozen=True):
 
     issuer: the manager.  round: 0 is the first call, a later one asks those again who have proposed; their earlier
     proposal stands if they refuse.  counter: what would be accepted.  evaluation_criteria: criterion -> weight.
-    penalty_clauses: part of every contract that comes of it.
+    penalty_clauses: part of every contract that comes of it.  due_at: by when the task must be done.
     """
 
     cfp: str
@@ -242,6 +248,7 @@ class CallForProposals(Request, frozen=True):
     evaluation_criteria: dict[str, float] = {}
     penalty_clauses: PenaltyClauses = PenaltyClauses()
     counter: CounterOffer | None = None
+    due_at: Instant | None = None
 
 
 class RejectProposal(Request, frozen=True):

@@ -94,6 +94,13 @@ def test_an_answer_without_a_value_is_what_its_status_says(status: str, act: str
         ({"cost": 1.0, "quality_guarantee": 80.0}, "its quality_guarantee is 80; levels are 0..1"),
         ({"cost": 1.0, "quality_metrics": {"recall": 1.5}}, "its recall is 1.5; levels are 0..1"),
         ({"cost": 1.0, "valid_until": float("inf")}, "its valid_until is inf; leave it out if it has no end"),
+        ({"cost": 1.0, "start_at": float("inf")}, "its start_at is inf; it must be an instant"),
+        ({"cost": 1.0, "end_at": float("nan")}, "its end_at is nan; it must be an instant"),
+        ({"cost": 1.0, "start_at": 9.0, "end_at": 8.0}, "its end_at is 8, before its start_at, 9"),
+        (
+            {"cost": 1.0, "start_at": 1.0, "end_at": 8.0, "estimated_duration_s": 8.0},
+            "it takes 8 s, and there are 7 s from its start_at to its end_at",
+        ),
         ({"cost": 1.0, "cfp": "r#2"}, "it answers call r#2, and this one is r#1"),
         ({"cost": 1.0, "subtasks": [{"id": "a"}, {"id": "a"}]}, "two of its subtasks have the same id"),
         ({"performative": "shout"}, "there is no performative 'shout'"),
@@ -157,6 +164,40 @@ def test_without_a_duration_of_its_own_a_contract_has_the_calls_and_binds_at_lea
     assert draw_up(CALL, ANN, BOSS, Proposal(cost=1.0), 0.0).end_at == 1000.0
     long = draw_up(CALL, ANN, BOSS, Proposal(cost=1.0, estimated_duration_s=5000.0), 0.0)
     assert (long.end_at, long.binds_until) == (5000.0, 5000.0)
+
+
+@pytest.mark.parametrize(
+    ("proposal", "times"),
+    [
+        ({"start_at": 130.0, "estimated_duration_s": 50.0}, (130.0, 180.0, 50.0)),
+        ({"start_at": 130.0, "end_at": 200.0}, (130.0, 200.0, 70.0)),
+        ({"start_at": 130.0, "end_at": 200.0, "estimated_duration_s": 50.0}, (130.0, 200.0, 50.0)),
+        ({"start_at": 90.0, "estimated_duration_s": 50.0}, (100.0, 150.0, 50.0)),  # its start is past: it begins now
+        ({"end_at": 160.0}, (100.0, 160.0, 60.0)),
+        ({"start_at": 130.0}, (130.0, 1130.0, 1000.0)),
+    ],
+)
+def test_the_terms_have_the_start_and_the_end_that_a_proposal_names(
+    proposal: dict[str, float], times: tuple[float, float, float]
+) -> None:
+    terms = draw_up(CALL, ANN, BOSS, Proposal(cost=1.0, **proposal), 100.0)
+    assert (terms.start_at, terms.end_at, terms.duration_s) == times
+    assert terms.binds_until == max(terms.end_at, terms.start_at + 1000.0)
+
+
+def test_lateness_counts_from_the_end_agreed_on_and_is_measured_by_the_promised_duration() -> None:
+    terms = draw_up(CALL, ANN, BOSS, Proposal(cost=10.0, start_at=100.0, end_at=200.0, estimated_duration_s=50.0), 0.0)
+    assert settle(terms, "completed", 200.0).penalties == {}
+    assert settle(terms, "completed", 225.0).penalties == {"late": pytest.approx(0.1 * 10.0 * 25.0 / 50.0)}
+
+
+def test_what_a_task_demands_is_in_every_contract_on_it() -> None:
+    demanding = Task(id=TaskId("t"), deliverables=("index", "page"), quality_metrics={"recall": 0.7, "style": 0.5})
+    call = msgspec.structs.replace(CALL, task=demanding)
+    proposal = Proposal(cost=1.0, deliverables=("page", "cover"), quality_metrics={"recall": 0.9})
+    terms = draw_up(call, ANN, BOSS, proposal, 0.0)
+    assert terms.deliverables == ("index", "page", "cover")
+    assert terms.quality_metrics == {"recall": 0.9, "style": 0.5}
 
 
 PROMISED = draw_up(

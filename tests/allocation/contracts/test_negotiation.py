@@ -2,7 +2,7 @@
 
 import pytest
 
-from concerted.allocation.contracts.negotiation import Bidder, counter_offer, rank
+from concerted.allocation.contracts.negotiation import Bidder, Times, counter_offer, rank
 from concerted.config.settings import Criteria
 from concerted.messages import CounterOffer, Proposal
 from concerted.values import Task
@@ -10,9 +10,15 @@ from concerted.values import Task
 WEIGHTS = Criteria()
 
 
-def judged(task: Task, now: float = 0.0, bidders: dict[str, Bidder] | None = None, **proposals: Proposal):
+def judged(
+    task: Task,
+    now: float = 0.0,
+    due: float | None = None,
+    bidders: dict[str, Bidder] | None = None,
+    **proposals: Proposal,
+):
     known = {name: (bidders or {}).get(name, Bidder()) for name in proposals}
-    return rank(task, proposals, known, WEIGHTS, 100.0, now)
+    return rank(task, proposals, known, WEIGHTS, Times(now, 100.0, due))
 
 
 def names(ranking) -> list[str]:
@@ -73,6 +79,59 @@ def test_what_cannot_be_accepted_says_why_and_whether_it_can_be_mended() -> None
         "eve": "too slow: 100 s > 50 s",  # the duration of the call
     }
     assert ranking.mendable == ("ann", "bob", "eve")
+
+
+def test_the_time_that_counts_is_that_until_the_work_is_done() -> None:
+    """cy is as quick as ann and begins later; bob is slower than either, and is done before cy."""
+    ranking = judged(
+        Task(id="t"),
+        now=100.0,
+        ann=Proposal(cost=1.0, estimated_duration_s=10.0),
+        bob=Proposal(cost=1.0, estimated_duration_s=30.0),
+        cy=Proposal(cost=1.0, estimated_duration_s=10.0, start_at=130.0),
+        dee=Proposal(cost=1.0, end_at=180.0),
+    )
+    assert names(ranking) == ["ann", "bob", "cy", "dee"]
+    scores = [one.score for one in ranking.best]
+    assert [round((scores[0] - score) / 0.25, 6) for score in scores] == [0.0, 20 / 80, 30 / 80, 70 / 80]
+
+
+def test_dates_that_cannot_be_kept_are_unfit_and_may_be_mended() -> None:
+    ranking = judged(
+        Task(id="t", max_duration_s=50.0),
+        now=100.0,
+        due=200.0,
+        ann=Proposal(cost=1.0, end_at=110.0, estimated_duration_s=20.0),
+        bob=Proposal(cost=1.0, start_at=190.0, estimated_duration_s=20.0),
+        cy=Proposal(cost=1.0, start_at=110.0, end_at=190.0),
+        dee=Proposal(cost=1.0, start_at=150.0, estimated_duration_s=50.0),
+        eve=Proposal(cost=1.0, estimated_duration_s=50.0, end_at=99.0),
+    )
+    assert names(ranking) == ["dee"]
+    assert ranking.unfit == {
+        "ann": "too late: it cannot be done by its own end_at any more, 110",
+        "bob": "too late: done at 210, and due at 200",
+        "cy": "too slow: 80 s > 50 s",
+        "eve": "too late: it cannot be done by its own end_at any more, 99",
+    }
+    assert ranking.mendable == ("ann", "bob", "cy", "eve")
+
+
+def test_who_is_too_late_is_told_by_when_it_is_due() -> None:
+    ranking = judged(Task(id="t"), due=200.0, ann=Proposal(cost=1.0, start_at=190.0, estimated_duration_s=20.0))
+    assert counter_offer(Task(id="t"), ranking, 0.0, None, 200.0) == (CounterOffer(end_at=200.0), ("ann",))
+
+
+def test_who_promises_less_quality_than_the_task_demands_is_unfit() -> None:
+    ranking = judged(
+        Task(id="t", quality_metrics={"recall": 0.8}),
+        ann=Proposal(cost=1.0, quality_metrics={"recall": 0.7}),
+        bob=Proposal(cost=2.0, quality_metrics={"recall": 0.9}),
+        cy=Proposal(cost=3.0),
+    )
+    assert names(ranking) == ["bob", "cy"]
+    assert ranking.unfit == {"ann": "quality metric recall 0.7 < 0.8"}
+    assert ranking.mendable == ()
 
 
 def test_a_task_for_one_agent_is_for_nobody_else() -> None:

@@ -25,7 +25,7 @@ def terms(task: str = "a", cost: float = 10.0) -> ContractTerms:
 
 def ended(book: ContractBook, *ends: tuple[Any, float]) -> None:
     for number, (status, at) in enumerate(ends):
-        book.open(f"c{number}", terms(f"t{number}"), 0.5)
+        book.open(f"c{number}", terms(f"t{number}"), 0.5, 0.0)
         book.close(f"c{number}", settle(terms(), status, at), at, "")
 
 

@@ -26,12 +26,14 @@ __all__ = [
     "read_acceptance",
     "read_proposal",
     "settle",
+    "times_of",
 ]
 
 ContractEnd = Literal["completed", "failed", "cancelled", "decommitted"]
 ContractStatus = Literal["active"] | ContractEnd
 
 MAX_SUBTASKS = 100  # of one proposal
+SLACK_S = 1e-3  # by how much a duration may be over the time there is, for instants are rounded
 
 # How the answer to a command ends it, where it is not `ok`.
 _ENDS: Mapping[str, Act] = {"refused": "refuse", "failed": "failure", "timeout": "reply-by", "cancelled": "reply-by"}
@@ -157,6 +159,9 @@ def malformed(proposal: Proposal, call: CallForProposals) -> str | None:
             return f"its {name} is {level:g}; levels are 0..1"
     if proposal.valid_until is not None and not isfinite(proposal.valid_until):
         return f"its valid_until is {proposal.valid_until:g}; leave it out if it has no end"
+    wrong = _no_time(proposal)
+    if wrong is not None:
+        return wrong
     if len(proposal.subtasks) > MAX_SUBTASKS:
         return f"it has {len(proposal.subtasks)} subtasks; the bound is {MAX_SUBTASKS}"
     ids = [task.id for task in proposal.subtasks]
@@ -165,26 +170,55 @@ def malformed(proposal: Proposal, call: CallForProposals) -> str | None:
     return None
 
 
+def _no_time(proposal: Proposal) -> str | None:
+    """Say why the instants that a proposal names make no sense together."""
+    start, end, takes_s = proposal.start_at, proposal.end_at, proposal.estimated_duration_s
+    for name, instant in (("start_at", start), ("end_at", end)):
+        if instant is not None and not isfinite(instant):
+            return f"its {name} is {instant:g}; it must be an instant"
+    if start is not None and end is not None:
+        if end < start:
+            return f"its end_at is {end:g}, before its start_at, {start:g}"
+        if takes_s is not None and start + takes_s > end + SLACK_S:
+            return f"it takes {takes_s:g} s, and there are {end - start:g} s from its start_at to its end_at"
+    return None
+
+
 # Terms and their end
+
+
+def times_of(proposal: Proposal, contract_duration_s: float, now: Instant) -> tuple[Instant, Instant, float]:
+    """Return when the work begins and is done, and how long it takes, if a proposal is accepted now.
+
+    It begins at its `start_at` if that is still to come, and else now.  What names neither end nor duration takes
+    `contract_duration_s`.
+    """
+    start = now if proposal.start_at is None else max(now, proposal.start_at)
+    takes_s = proposal.estimated_duration_s
+    if proposal.end_at is None:
+        takes_s = contract_duration_s if takes_s is None else takes_s
+        return start, start + takes_s, takes_s
+    return start, proposal.end_at, max(0.0, proposal.end_at - start) if takes_s is None else takes_s
 
 
 def draw_up(
     call: CallForProposals, contractor: AgentId, manager: AgentId, proposal: Proposal, now: Instant
 ) -> ContractTerms:  # fmt: skip
-    """Return the terms that an accepted proposal comes to; without a duration of its own it has the call's."""
-    duration = call.contract_duration_s if proposal.estimated_duration_s is None else proposal.estimated_duration_s
+    """Return the terms that an accepted proposal comes to, with what the task itself demands of every contract."""
+    start, end, duration_s = times_of(proposal, call.contract_duration_s, now)
+    demanded = call.task.quality_metrics
     return ContractTerms(
         task=call.task.id,
         contractor=contractor,
         manager=manager,
         cost=proposal.cost,
-        duration_s=duration,
-        start_at=now,
-        end_at=now + duration,
-        binds_until=now + max(duration, call.contract_duration_s),
+        duration_s=duration_s,
+        start_at=start,
+        end_at=end,
+        binds_until=max(end, start + call.contract_duration_s),
         quality_guarantee=proposal.quality_guarantee,
-        deliverables=proposal.deliverables,
-        quality_metrics=proposal.quality_metrics,
+        deliverables=tuple(dict.fromkeys((*call.task.deliverables, *proposal.deliverables))),
+        quality_metrics={**demanded, **proposal.quality_metrics},
         penalty_clauses=call.penalty_clauses,
     )
 

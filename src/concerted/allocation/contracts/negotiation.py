@@ -1,9 +1,10 @@
 """Which proposal for a task is best, which cannot be accepted and why, and what to offer in return.
 
-A proposal is admissible if it is above the hard floors (capability, budget), keeps within the task's time
-limit and still binds.  The admissible ones are scored by `criteria` (cost, time, quality, reliability) with
-the reliability of the agent's own record, and ranked by score, lower cost, lower load, id; whoever has
-failed at this task before comes last.
+A proposal is admissible if it is above the hard floors (capability, budget, the quality that the task demands), keeps
+within the task's time limit, can still be done by when it says, and in time, and still binds.
+The admissible ones are scored by `criteria` (cost, time until it is done, quality, reliability) with the reliability of
+the agent's own record, and ranked by score, lower cost, lower load, id; whoever has failed at this task before comes
+last.
 """
 
 from __future__ import annotations
@@ -11,12 +12,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from concerted.allocation.contracts.contract import SLACK_S, times_of
 from concerted.allocation.criteria import Offer, floor_reason, score_offers
 from concerted.config.settings import Criteria
 from concerted.messages import CounterOffer, Proposal
 from concerted.values import AgentId, Instant, Task
 
-__all__ = ["Bidder", "Ranked", "Ranking", "counter_offer", "rank"]
+__all__ = ["Bidder", "Ranked", "Ranking", "Times", "counter_offer", "rank"]
+
+MENDABLE = ("over budget", "too slow", "too late")  # what a proposal is unfit for and another one need not be
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """When proposals are judged.  duration_s: of one that names none.  due_at: by when the task must be done."""
+
+    now: Instant
+    duration_s: float
+    due_at: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,26 +65,23 @@ class Ranking:
 
 def rank(
     task: Task, proposals: Mapping[AgentId, Proposal], bidders: Mapping[AgentId, Bidder], weights: Criteria,
-    duration_s: float, now: Instant,
+    times: Times,
 ) -> Ranking:  # fmt: skip
-    """Judge the proposals for one task.  duration_s: of a proposal that names none.  O(n log n) in the proposals."""
+    """Judge the proposals for one task.  O(n log n) in the proposals."""
     offers: dict[AgentId, Offer] = {}
     unfit: dict[AgentId, str] = {}
     mendable: list[AgentId] = []
     for agent in sorted(proposals):
-        offer = _offer(task, agent, proposals[agent], bidders[agent], duration_s)
-        why = floor_reason(task, offer)
-        limit = task.max_duration_s
-        if why is None and limit is not None and offer.duration_s > limit:
-            why = f"too slow: {offer.duration_s:g} s > {limit:g} s"
-        until = proposals[agent].valid_until
-        if until is not None and until < now:
+        proposal = proposals[agent]
+        offer = _offer(task, agent, proposal, bidders[agent], times)
+        why = floor_reason(task, offer) or _why_unfit(task, proposal, times)
+        if proposal.valid_until is not None and proposal.valid_until < times.now:
             unfit[agent] = "it no longer binds"
         elif why is None:
             offers[agent] = offer
         else:
             unfit[agent] = why
-            if why.startswith(("over budget", "too slow")):
+            if why.startswith(MENDABLE):
                 mendable.append(agent)
     scores = dict(zip(offers, score_offers({task.id: task}, list(offers.values()), weights), strict=True))
     order = sorted(
@@ -81,33 +91,55 @@ def rank(
     return Ranking(tuple(best), unfit, tuple(mendable))
 
 
+def _why_unfit(task: Task, proposal: Proposal, times: Times) -> str | None:
+    """Say why a proposal that is above the floors cannot be accepted: its times, or the quality that it promises."""
+    start, end, takes_s = times_of(proposal, times.duration_s, times.now)
+    limit, due = task.max_duration_s, times.due_at
+    if limit is not None and takes_s > limit:
+        return f"too slow: {takes_s:g} s > {limit:g} s"
+    if proposal.end_at is not None and start + (proposal.estimated_duration_s or 0.0) > end + SLACK_S:
+        return f"too late: it cannot be done by its own end_at any more, {end:g}"
+    if due is not None and end > due and (proposal.start_at is not None or proposal.end_at is not None):
+        return f"too late: done at {end:g}, and due at {due:g}"
+    for name, least in sorted(task.quality_metrics.items()):
+        level = proposal.quality_metrics.get(name, least)
+        if level < least:
+            return f"quality metric {name} {level:g} < {least:g}"
+    return None
+
+
 def counter_offer(
-    task: Task, ranking: Ranking, improvement: float, lowest: float | None
+    task: Task, ranking: Ranking, improvement: float, lowest: float | None, due_at: Instant | None = None
 ) -> tuple[CounterOffer, Sequence[AgentId]] | None:
     """Return what to offer in return and to whom, None if it is time to decide.
 
     Where nothing is admissible, those who only ask too much or take too long are offered the task's limits.
     Else everybody is asked to undercut the best proposal by the share `improvement`, as long as each round has
-    brought the price below `lowest`, the best of the rounds before (None: there were none).
+    brought the price below `lowest`, the best of the rounds before (None: there were none).  due_at: by when the task
+    must be done.
     """
     if not ranking.best:
         if not ranking.mendable:
             return None
-        return CounterOffer(cost=task.max_budget, estimated_duration_s=task.max_duration_s), ranking.mendable
+        limits = CounterOffer(cost=task.max_budget, estimated_duration_s=task.max_duration_s, end_at=due_at)
+        return limits, ranking.mendable
     price = min(one.proposal.cost for one in ranking.best)
     if not improvement or not price or (lowest is not None and price >= lowest):
         return None
     asked = sorted([*(one.agent for one in ranking.best), *ranking.mendable])
-    return CounterOffer(cost=price * (1.0 - improvement), estimated_duration_s=task.max_duration_s), asked
+    wanted = price * (1.0 - improvement)
+    return CounterOffer(cost=wanted, estimated_duration_s=task.max_duration_s, end_at=due_at), asked
 
 
-def _offer(task: Task, agent: AgentId, proposal: Proposal, bidder: Bidder, duration_s: float) -> Offer:
-    """Return a proposal as `criteria` reads it; the load decides between equals only."""
+def _offer(task: Task, agent: AgentId, proposal: Proposal, bidder: Bidder, times: Times) -> Offer:
+    """Return a proposal as `criteria` reads it: its time is that until it is done; load decides between equals only."""
+    _, end, takes_s = times_of(proposal, times.duration_s, times.now)
+    is_at_once = proposal.start_at is None and proposal.end_at is None
     return Offer(
         agent=agent,
         task=task.id,
         cost=proposal.cost,
-        duration_s=duration_s if proposal.estimated_duration_s is None else proposal.estimated_duration_s,
+        duration_s=takes_s if is_at_once else max(0.0, end - times.now),
         quality=proposal.quality_guarantee,
         reliability=bidder.reliability,
         capabilities=dict(bidder.capabilities),

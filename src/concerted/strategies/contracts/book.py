@@ -102,11 +102,11 @@ class ContractBook:
         """Return how reliable an agent is by its record, 0..1."""
         return self.records.get(agent, Record()).reliability
 
-    def open(self, contract: str, terms: ContractTerms, score: float) -> None:
+    def open(self, contract: str, terms: ContractTerms, score: float, at: Instant) -> None:
         """Enter a contract that has been agreed to."""
         self.contracted.add(terms.task)
         self._contracts[contract] = Contract(
-            id=contract, terms=terms, status="active", created_at=terms.start_at, value=terms.cost, score=score
+            id=contract, terms=terms, status="active", created_at=at, value=terms.cost, score=score
         )
 
     def close(self, contract: str, settlement: Settlement, at: Instant, reason: str) -> None:

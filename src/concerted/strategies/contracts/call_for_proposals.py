@@ -17,7 +17,7 @@ import msgspec
 
 from concerted.allocation.contracts.contract import Heard, read_proposal
 from concerted.allocation.contracts.conversation import Act, Conversation, State
-from concerted.allocation.contracts.negotiation import Bidder, Ranked, Ranking, counter_offer, rank
+from concerted.allocation.contracts.negotiation import Bidder, Ranked, Ranking, Times, counter_offer, rank
 from concerted.config.settings import ContractNet
 from concerted.messages import (
     CallForProposals,
@@ -31,7 +31,7 @@ from concerted.messages import (
 from concerted.run import Run
 from concerted.strategies.contracts.book import ContractBook
 from concerted.strategies.contracts.shop import ContractShop
-from concerted.values import AgentId, Task
+from concerted.values import AgentId, Instant, Task
 
 __all__ = ["Call", "Office"]
 
@@ -81,7 +81,7 @@ class Call:
             self._note(number, ranking)
             if self.is_over or number == self.office.rules.negotiation_rounds or not has_moved:
                 return
-            offered = counter_offer(self.task, ranking, self.office.rules.improvement, lowest)
+            offered = counter_offer(self.task, ranking, self.office.rules.improvement, lowest, self._due_at)
             if offered is None:
                 return
             counter, wanted = offered
@@ -104,7 +104,12 @@ class Call:
         }
         bidders = {agent: self._bidder(agent) for agent in bound}
         rules, now = self.office.rules, self.office.run.now()
-        return rank(self.task, bound, bidders, rules.evaluation_criteria, rules.contract_duration, now)
+        times = Times(now, rules.contract_duration, self._due_at)
+        return rank(self.task, bound, bidders, rules.evaluation_criteria, times)
+
+    @property
+    def _due_at(self) -> Instant | None:
+        return self.office.shop.due_at(self.task.id)
 
     def next_best(self) -> Ranked | None:
         """Return the best proposal that binds somebody who has room now."""
@@ -201,13 +206,9 @@ class Call:
             round=number,
             budget=self.task.max_budget,
             evaluation_criteria=_weights(rules),
-            penalty_clauses=PenaltyClauses(
-                late=rules.late_penalty,
-                failure=rules.failure_penalty,
-                decommitment=rules.decommitment_penalty,
-                cap=rules.penalty_cap,
-            ),
+            penalty_clauses=_clauses(rules, self.task),
             counter=counter,
+            due_at=self._due_at,
         )
 
     def _bidder(self, agent: AgentId) -> Bidder:
@@ -219,6 +220,17 @@ class Call:
             capabilities={} if profile is None else profile.capabilities,
             has_failed=agent in office.shop.failed_at.get(self.task.id, ()),
         )
+
+
+def _clauses(rules: ContractNet, task: Task) -> PenaltyClauses:
+    """Return what a breach costs: what the task says of it, and else what the settings say."""
+    usual = PenaltyClauses(
+        late=rules.late_penalty,
+        failure=rules.failure_penalty,
+        decommitment=rules.decommitment_penalty,
+        cap=rules.penalty_cap,
+    )
+    return msgspec.structs.replace(usual, **task.penalties)
 
 
 def _weights(rules: ContractNet) -> dict[str, float]:

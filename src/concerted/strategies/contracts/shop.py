@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ import msgspec
 from concerted.board.task import Cancel
 from concerted.messages import Reply
 from concerted.strategies.workshop.tasks import Workshop
-from concerted.values import AgentId, TaskId
+from concerted.values import AgentId, Instant, TaskId
 
 __all__ = ["ContractShop"]
 
@@ -47,6 +48,19 @@ class ContractShop(Workshop):
         self._book(task, reply, {})
         self.open.discard(task)
         return reply
+
+    def due_at(self, task: TaskId) -> Instant | None:
+        """Return by when a task must be done, None if it has no deadline."""
+        deadline_s = self.states[task].task.deadline_s
+        return None if deadline_s is None else self._started_at + deadline_s
+
+    async def changed_or(self, seen: int, until: Instant) -> None:
+        """Wait until something has changed since `changes` was `seen`, or an instant has come."""
+        if self.changes == seen:
+            self._changed.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(until):
+                    await self._changed.wait()
 
     def cancel(self, task: TaskId, reason: str) -> None:
         """Call a task off, and with it what is being done about it; whatever comes after it fails."""

@@ -35,7 +35,7 @@ async def award(call: Call, chosen: Ranked) -> bool:
         if terms is None:
             return False
         contract = Contracted(call, terms, f"{call.id}/{agent}")
-        office.book.open(contract.id, terms, chosen.score)
+        office.book.open(contract.id, terms, chosen.score, office.run.now())
         office.run.record(
             "contract.formed", agent=agent, ref=call.task.id, contract=contract.id, value=terms.cost,
             score=chosen.score, terms=msgspec.to_builtins(terms),
@@ -92,6 +92,8 @@ class Contracted:
             if self.call.is_over:  # while others were at work for it
                 self._end("expire", "the task was over before its subcontracts were")
                 return
+            if not await self._may_begin():
+                return
             now = self.office.run.now()
             reply = await self.office.shop.attempt(
                 self.terms.task,
@@ -105,6 +107,21 @@ class Contracted:
             self._end("cancel", f"called off: {state.reason}" if state.is_over else "the run ended first")
             raise
         self._end(_act(reply), reply.error or ("" if reply.ok else reply.status))
+
+    async def _may_begin(self) -> bool:
+        """Wait for the start that was agreed on; return whether the contract still stands then."""
+        shop, terms = self.office.shop, self.terms
+        while self.office.run.now() < terms.start_at:
+            seen = shop.changes
+            if terms.contractor not in self.office.run.agents:
+                shop.staff.rest(terms.contractor, self.office.run.config.manager.heartbeat_interval)
+                self._end("lost", "lost before it was to begin")
+                return False
+            if self.call.is_over:
+                self._end("expire", "the task was over before it was to begin")
+                return False
+            await shop.changed_or(seen, terms.start_at)
+        return True
 
     async def _subcontract(self, chosen: Ranked) -> dict[str, Any] | None:
         """Have the contractor's subtasks done by others under its management; None: they are not, nor is the task."""
