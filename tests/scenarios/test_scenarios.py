@@ -20,6 +20,10 @@ def test_there_are_scenarios_of_every_kind() -> None:
     assert {"bridge", "read-index", "torn-tail", "flipped-bit", "old-disk"} <= names
     paxos = {path.stem for path in FILES if path.parent.name == "paxos"}
     assert {"two-propose-at-once", "duel", "chosen-again", "highest-ballot-wins", "promise-outlives-crash"} <= paxos
+    pbft = {path.stem for path in FILES if path.parent.name == "pbft"}
+    assert {"normal-case", "silent-primary", "equivocating-primary", "wrong-new-view", "committed-at-one"} <= pbft
+    assert {"checkpoints", "was-away", "forged", "answers", "restarted"} <= pbft
+    assert {"differing-checkpoints", "commit-lock", "state-of-others"} <= pbft, "bugs that others have had"
     assert {"no-majority", "gap", "chosen-slot", "lease", "leader-of-nobody", "was-away", "not-valid"} <= paxos
 
 

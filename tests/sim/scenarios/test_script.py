@@ -69,3 +69,12 @@ def test_settings_are_in_force_from_the_beginning() -> None:
     played = play_script("set batch_count=1\n" + BEGIN + "propose 1 a b\nexpect leader 1\n")
     sent = [line for line in played.text.splitlines() if line.startswith("    1->2 Append")]
     assert [line.count('"') for line in sent] == [2, 2]
+
+
+def test_a_step_may_be_told_briefly() -> None:
+    told = play_script(BEGIN + "propose 1 a\nbriefly settle\n").text.splitlines()
+    assert told[told.index("briefly settle") + 1 :] == [
+        "    2 applies 1/1",
+        "    3 applies 1/1",
+        '    1 applies 2/1 "a"',
+    ]

@@ -76,7 +76,7 @@ class Table(Generic[C]):
             disk,
             self,
             lambda: node % 10 / 10,
-            self._send,
+            self.send,
             1000,
             self._answered,
             self._read,
@@ -141,10 +141,13 @@ class Table(Generic[C]):
     def give(self, node: NodeId, act: Callable[..., Ready[Any, Any]], *args: Any) -> None:
         """Give a core an input, and carry out all that follows on this server."""
         replica = self.living(node)
-        ready = replica.give(act, *args)
+        self.heed(replica, replica.give(act, *args))
+
+    def heed(self, replica: Replica[C], ready: Ready[Any, Any]) -> None:
+        """Say whether an input was refused, and carry out all that follows from it on this server."""
         self.refused = None if ready.refused is None else ready.refused.reason
         if ready.refused is not None:
-            self.say(f"{node} refuses: {in_words(ready.refused)}")
+            self.say(f"{replica.id} refuses: {self.words(ready.refused)}")
         self.go_on(replica)
 
     def wake(self, node: NodeId) -> None:
@@ -184,7 +187,7 @@ class Table(Generic[C]):
         """Carry out the oldest Ready; or die behind a part of it."""
         ready = replica.waiting[0]
         if ready.write is not None:
-            self.say(f"{replica.id} writes {in_words(ready.write)}")
+            self.say(f"{replica.id} writes {self.words(ready.write)}")
         if ready.restore is not None:
             self.say(f"{replica.id} takes over the snapshot at {ready.restore.index}")
         replica.carry_out(behind)
@@ -202,9 +205,9 @@ class Table(Generic[C]):
         """Let a message arrive."""
         replica = self.replicas[message.to]
         if (message.source, message.to) in self.cut or replica.running is None:
-            self.say(f"lost: {message.source}->{message.to} {in_words(message)}")
+            self.say(f"lost: {message.source}->{message.to} {self.words(message)}")
             return
-        self.say(f"{message.to} hears {message.source}: {in_words(message)}")
+        self.say(f"{message.to} hears {message.source}: {self.words(message)}")
         self.give(message.to, type(replica.core).receive, message, replica.now)
 
     def settle(self) -> None:
@@ -221,8 +224,13 @@ class Table(Generic[C]):
         """Add a line to the transcript."""
         self.said.append(text)
 
-    def _send(self, message: Any) -> None:
-        words = f"{message.source}->{message.to} {in_words(message)}"
+    def words(self, said: Any) -> str:
+        """Return a message, a write or a refusal in words."""
+        return in_words(said)
+
+    def send(self, message: Any) -> None:
+        """Put what leaves a server on the table."""
+        words = f"{message.source}->{message.to} {self.words(message)}"
         if (message.source, message.to) in self.cut or message.to not in self.replicas:
             self.say(f"lost: {words}")
         else:
@@ -234,6 +242,8 @@ class Table(Generic[C]):
     def stepped(self, replica: Replica[C], ready: Ready[Any, Any]) -> None:
         """See what a server made of an input."""
         self.checks.stepped(replica, ready)
+        for evidence in ready.evidence:
+            self.say(f"{replica.id} has evidence that {evidence.culprit} lies")
         for agreed in ready.chosen:
             self.say(f'{replica.id} learns that {agreed.key} is "{agreed.value.decode()}"')
         self._tell_state(replica)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +18,7 @@ from concerted.errors import Invalid
 from concerted.sim.cluster.checks import Broken
 from concerted.sim.cluster.settings import Settings
 from concerted.sim.cluster.table import Table, Unexpected
-from concerted.sim.protocols.algorithms import ALGORITHMS
-from concerted.sim.scenarios.steps import STEPS
+from concerted.sim.scenarios.kinds import KINDS
 
 __all__ = ["PlayedScript", "play_script"]
 
@@ -72,7 +71,7 @@ class _Stage:
     """The table of one file, once it is known which protocol it is, and what is expected to break."""
 
     def __init__(self) -> None:
-        self._algorithm = ALGORITHMS["raft"]
+        self._kind = KINDS["raft"]
         self._settings: Settings = Settings()
         self._table: Table[Any] | None = None
         self._to_break: str | None = None
@@ -80,14 +79,19 @@ class _Stage:
     def take(self, words: list[str]) -> None:
         """Do one step."""
         match words:
-            case ["protocol", name] if name in ALGORITHMS:
-                self._algorithm = ALGORITHMS[name]
+            case ["protocol", name] if name in KINDS:
+                self._kind = KINDS[name]
             case ["protocol", *_]:
-                raise Invalid(f"the protocols are {', '.join(ALGORITHMS)}")
+                raise Invalid(f"the protocols are {', '.join(KINDS)}")
             case ["set", *given]:
                 self._settings = Settings.parse(",".join(given))
             case ["expect", "broken", *what]:
                 self._to_break = " ".join(what)
+            case ["briefly", *rest]:
+                table = self._open()
+                before, table.said = table.said, []
+                self.take(rest)
+                table.said = before + [text for text in table.said if not _is_talk(text)]
             case _:
                 step, rest = self._find(words)
                 step(self._open(), rest)
@@ -113,12 +117,11 @@ class _Stage:
 
     def _open(self) -> Table[Any]:
         if self._table is None:
-            drawn = self._algorithm.plain_settings()
-            self._table = Table(self._algorithm, self._settings.over(drawn))
+            self._table = self._kind.table(self._settings.over(self._kind.settings()))
         return self._table
 
     def _find(self, words: list[str]) -> tuple[Callable[[Table[Any], list[str]], None], list[str]]:
-        steps: Mapping[str, Any] = {**STEPS, **self._algorithm.steps}
+        steps = self._kind.steps
         for count in (2, 1):
             name = " ".join(words[:count])
             if name in steps and len(words) >= count:
@@ -126,3 +129,9 @@ class _Stage:
         near = difflib.get_close_matches(words[0], steps, n=1)
         hint = f"did you mean {near[0]}?" if near else f"the steps are {', '.join(sorted(steps))}"
         raise Invalid(f"there is no step {words[0]!r}; {hint}")
+
+
+def _is_talk(text: str) -> bool:
+    """Say whether a line tells of a message or of a disk, and not of what has come of it."""
+    first, second, *_ = text.split()
+    return "->" in first + second or second in {"hears", "writes"}

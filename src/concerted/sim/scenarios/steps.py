@@ -15,22 +15,22 @@ from concerted.sim.cluster.algorithm import ELECTION_TIMEOUT_S
 from concerted.sim.cluster.partitions import Way
 from concerted.sim.cluster.table import Table, expect
 
-__all__ = ["STEPS"]
+__all__ = ["STEPS", "node_of", "nodes_of", "ways_of"]
 
 AnyTable = Table[Any]
 Step = Callable[[AnyTable, list[str]], None]
 
 
-def _node(word: str) -> NodeId:
+def node_of(word: str) -> NodeId:
     """Read one id."""
     if not word.isdecimal():
         raise Invalid(f"{word!r} is no server; servers have numbers")
     return int(word)
 
 
-def _nodes(words: list[str]) -> list[NodeId]:
+def nodes_of(words: list[str]) -> list[NodeId]:
     """Read ids."""
-    return [_node(word) for word in words]
+    return [node_of(word) for word in words]
 
 
 # Servers
@@ -39,7 +39,7 @@ def _nodes(words: list[str]) -> list[NodeId]:
 def _servers(table: AnyTable, words: list[str]) -> None:
     """servers 1 2 3 [learners 4]: these are the members, and they live."""
     names, _, learners = " ".join(words).partition("learners")
-    configuration = Configuration.of(_nodes(names.split()), _nodes(learners.split()))
+    configuration = Configuration.of(nodes_of(names.split()), nodes_of(learners.split()))
     for node in configuration.members:
         table.add(node, configuration)
     for node in configuration.members:
@@ -48,14 +48,14 @@ def _servers(table: AnyTable, words: list[str]) -> None:
 
 def _join(table: AnyTable, words: list[str]) -> None:
     """join 4: a server that knows of no members yet."""
-    for node in _nodes(words):
+    for node in nodes_of(words):
         table.add(node, Configuration())
         table.start(node)
 
 
 def _timeout(table: AnyTable, words: list[str]) -> None:
     """timeout 1: time goes by for this server alone until something is due: an election, a heartbeat."""
-    for node in _nodes(words):
+    for node in nodes_of(words):
         table.wake(node)
 
 
@@ -64,7 +64,7 @@ def _elect(table: AnyTable, words: list[str]) -> None:
     for replica in table.replicas.values():
         replica.now += ELECTION_TIMEOUT_S
     before, table.said = table.said, []
-    table.wake(_node(words[0]))
+    table.wake(node_of(words[0]))
     table.settle()
     table.said = before + [text for text in table.said if text.split()[1] == "is"]
 
@@ -93,30 +93,30 @@ def _run(table: AnyTable, words: list[str]) -> None:
 
 def _crash(table: AnyTable, words: list[str]) -> None:
     """crash 1 [behind write|send|apply] | [writing 50%]: it dies; a held disk says where."""
-    table.die(_node(words[0]), words[2] if len(words) > 2 else None)
+    table.die(node_of(words[0]), words[2] if len(words) > 2 else None)
 
 
 def _start(table: AnyTable, words: list[str]) -> None:
     """start 1: it begins again with what its disk holds."""
-    for node in _nodes(words):
+    for node in nodes_of(words):
         table.start(node)
 
 
 def _hold(table: AnyTable, words: list[str]) -> None:
     """hold 1: its disk waits until `release`."""
-    table.held.update(_nodes(words))
+    table.held.update(nodes_of(words))
 
 
 def _release(table: AnyTable, words: list[str]) -> None:
     """release 1: its disk goes on with what waits."""
-    for node in _nodes(words):
+    for node in nodes_of(words):
         table.held.discard(node)
         table.go_on(table.living(node))
 
 
 def _flip(table: AnyTable, words: list[str]) -> None:
     """flip 1: a bit of what is durable flips on its disk, and it starts again."""
-    for node in _nodes(words):
+    for node in nodes_of(words):
         table[node].die()
         table[node].disk.flip(random.Random(node))
         table.start(node)
@@ -124,20 +124,20 @@ def _flip(table: AnyTable, words: list[str]) -> None:
 
 def _backup(table: AnyTable, words: list[str]) -> None:
     """backup 1: somebody copies its disk."""
-    for node in _nodes(words):
+    for node in nodes_of(words):
         table[node].disk.back_up()
 
 
 def _restore(table: AnyTable, words: list[str]) -> None:
     """restore 1: it is put back from that copy, which nobody ought to do."""
-    for node in _nodes(words):
+    for node in nodes_of(words):
         table[node].disk.restore()
 
 
 # Messages
 
 
-def _ways(table: AnyTable, words: list[str]) -> tuple[list[Way], int | None]:
+def ways_of(table: AnyTable, words: list[str]) -> tuple[list[Way], int | None]:
     """Read `1->2 1->* *->3 [count]`, or nothing for all ways."""
     count = int(words.pop()) if words and words[-1].isdecimal() else None
     nodes = list(table.replicas)
@@ -146,27 +146,27 @@ def _ways(table: AnyTable, words: list[str]) -> tuple[list[Way], int | None]:
         source, arrow, to = word.partition("->")
         if not arrow:
             raise Invalid(f"{word!r} is no way; ways look like 1->2, 1->* or *->3")
-        sources = nodes if source == "*" else [_node(source)]
-        targets = nodes if to == "*" else [_node(to)]
+        sources = nodes if source == "*" else [node_of(source)]
+        targets = nodes if to == "*" else [node_of(to)]
         ways += [(a, b) for a in sources for b in targets]
     return ways, count
 
 
 def _deliver(table: AnyTable, words: list[str]) -> None:
     """deliver [1->2 ...] [count]: the oldest messages on these ways arrive, not what follows from them."""
-    for message in table.take(*_ways(table, words)):
+    for message in table.take(*ways_of(table, words)):
         table.deliver(message)
 
 
 def _drop(table: AnyTable, words: list[str]) -> None:
     """drop [1->2 ...] [count]: the oldest messages on these ways are lost."""
-    count = len(table.take(*_ways(table, words)))
+    count = len(table.take(*ways_of(table, words)))
     table.say(f"{count} lost")
 
 
 def _double(table: AnyTable, words: list[str]) -> None:
     """double 1->2 [count]: the oldest messages on this way come once more, behind all others."""
-    ways, count = _ways(table, words)
+    ways, count = ways_of(table, words)
     found = [message for message in table.network if (message.source, message.to) in ways][:count]
     table.network += found
     table.say(f"{len(found)} doubled")
@@ -174,7 +174,7 @@ def _double(table: AnyTable, words: list[str]) -> None:
 
 def _later(table: AnyTable, words: list[str]) -> None:
     """later 1->2 [count]: the oldest messages on this way are overtaken by all others."""
-    found = table.take(*_ways(table, words))
+    found = table.take(*ways_of(table, words))
     table.network += found
 
 
@@ -185,7 +185,7 @@ def _settle(table: AnyTable, words: list[str]) -> None:  # noqa: ARG001
 
 def _partition(table: AnyTable, words: list[str]) -> None:
     """partition 1 | 2 3: nothing arrives between these groups; who stands in several is a bridge."""
-    groups = [set(_nodes(group.split())) for group in " ".join(words).split("|")]
+    groups = [set(nodes_of(group.split())) for group in " ".join(words).split("|")]
     nodes = list(table.replicas)
     table.cut = {
         (a, b) for a in nodes for b in nodes if a != b and not any(a in group and b in group for group in groups)
@@ -194,7 +194,7 @@ def _partition(table: AnyTable, words: list[str]) -> None:
 
 def _cut(table: AnyTable, words: list[str]) -> None:
     """cut 1->2 ...: nothing arrives on these ways."""
-    table.cut.update(_ways(table, words)[0])
+    table.cut.update(ways_of(table, words)[0])
 
 
 def _heal(table: AnyTable, words: list[str]) -> None:  # noqa: ARG001
@@ -207,17 +207,17 @@ def _heal(table: AnyTable, words: list[str]) -> None:  # noqa: ARG001
 
 def _propose(table: AnyTable, words: list[str]) -> None:
     """propose 1 a b: a client proposes commands."""
-    table.propose(_node(words[0]), words[1:])
+    table.propose(node_of(words[0]), words[1:])
 
 
 def _read(table: AnyTable, words: list[str]) -> None:
     """read 1: a client asks for a read."""
-    table.read(_node(words[0]))
+    table.read(node_of(words[0]))
 
 
 def _compact(table: AnyTable, words: list[str]) -> None:
     """compact 1: a snapshot takes the place of its log."""
-    for node in _nodes(words):
+    for node in nodes_of(words):
         table.compact(node)
 
 
@@ -226,19 +226,19 @@ def _compact(table: AnyTable, words: list[str]) -> None:
 
 def _expect_leader(table: AnyTable, words: list[str]) -> None:
     """expect leader 1 | none: who leads the newest term."""
-    wanted = None if words == ["none"] else _node(words[0])
+    wanted = None if words == ["none"] else node_of(words[0])
     expect(table.leader() == wanted, f"the leader is {table.leader()}")
 
 
 def _expect_term(table: AnyTable, words: list[str]) -> None:
     """expect term 1 3: the term of a server."""
-    node, term = _nodes(words)
+    node, term = nodes_of(words)
     expect(table.living(node).core.term == term, f"server {node} is in term {table.living(node).core.term}")
 
 
 def _expect_applied(table: AnyTable, words: list[str]) -> None:
     """expect applied 1 5: up to which entry a server has applied its log."""
-    node, index = _nodes(words)
+    node, index = nodes_of(words)
     expect(table[node].machine.index == index, f"server {node} has applied {table[node].machine.index}")
 
 
@@ -261,7 +261,7 @@ def _expect_quiet(table: AnyTable, words: list[str]) -> None:  # noqa: ARG001
 
 def _expect_dead(table: AnyTable, words: list[str]) -> None:
     """expect dead 1: it does not live."""
-    expect(table[_node(words[0])].running is None, "it lives")
+    expect(table[node_of(words[0])].running is None, "it lives")
 
 
 STEPS: Mapping[str, Step] = {
