@@ -6,7 +6,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from concerted.allocation.market.cbba import CbbaAgent, CbbaMessage, Worth
+from concerted.allocation.market.cbba import CbbaAgent, CbbaMessage, Worth, share_out
 from concerted.values import AgentId, TaskId
 
 QUIET = 15  # rounds in which nothing has changed
@@ -86,6 +86,21 @@ def test_agents_that_hear_two_thirds_agree_and_do_as_well_as_a_central_greedy_on
     assert all(agent.claims == agents[0].claims for agent in agents)
     found = fleet.total({agent.name: agent.bundle for agent in agents})
     assert found >= 0.99 * fleet.total(fleet.greedily()) - 1e-9
+
+
+@given(fleets())
+def test_hearing_at_once_what_each_claims_for_itself_comes_to_what_all_messages_come_to(fleet: Fleet) -> None:
+    plain, quick = fleet.agents(), fleet.agents()
+    said: list[CbbaMessage] = []
+    rounds, last = 0, None
+    while last != [agent.claims for agent in plain]:
+        rounds += 1
+        last = [agent.claims for agent in plain] if rounds > 1 else None
+        said = [agent.step([one for one in said if one.sender != agent.name]) for agent in plain]
+    assert share_out(quick, MOST_ROUNDS) == rounds
+    assert [agent.bundle for agent in quick] == [agent.bundle for agent in plain]
+    assert [agent.claims for agent in quick] == [agent.claims for agent in plain]
+    assert [agent.step(said) for agent in quick] == [agent.step(said) for agent in plain]
 
 
 @given(fleets(), st.integers(0, 2**32))

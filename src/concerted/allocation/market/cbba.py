@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from concerted.errors import Invalid
 from concerted.values import AgentId, TaskId
 
-__all__ = ["CbbaAgent", "CbbaMessage", "Worth"]
+__all__ = ["CbbaAgent", "CbbaMessage", "Worth", "share_out"]
 
 Worth = Callable[[Sequence[TaskId], TaskId], float]
 """What one more task is worth to an agent that has some already, in the order in which it took them; 0 or less: it
@@ -89,7 +89,7 @@ class CbbaAgent:
         if sender == self.name or sender in self._gone or message.step <= self._latest.get(sender, 0):
             return
         self._latest[sender] = message.step
-        for task in self._tasks:
+        for task in self._disputed(message.claims):
             theirs, ours = message.claims.get(task), self._claims.get(task)
             if theirs is not None and theirs[0] in self._gone:
                 theirs = None
@@ -101,6 +101,11 @@ class CbbaAgent:
         for agent, step in message.heard.items():
             if agent != self.name and step > self._heard.get(agent, 0):
                 self._heard[agent] = step
+
+    def _disputed(self, claims: Mapping[TaskId, Claim]) -> list[TaskId]:
+        """Return the tasks about which somebody thinks otherwise than we do: about all others nothing can change."""
+        ours = self._claims
+        return [task for task in self._tasks if claims.get(task) != ours.get(task)]
 
     def _decide(self, message: CbbaMessage, theirs: Claim | None, ours: Claim | None) -> str:
         """Return what to do with our claim on a task, by table I: `update` to theirs, `reset` it, or `leave` it."""
@@ -142,6 +147,21 @@ class CbbaAgent:
     def _known(self, agent: AgentId) -> int:
         return self._heard.get(agent, 0)
 
+    def _hear_all(self, said: Mapping[TaskId, Mapping[AgentId, Claim]]) -> None:
+        """Take in what all others claim for themselves: what `_hear` comes to for all their messages, by name."""
+        for task in dict.fromkeys((*self._claims, *said)):
+            claims, ours = said.get(task, {}), self._claims.get(task)
+            believed = None if ours is None or ours[0] == self.name or ours[0] in claims else ours[0]  # it has given up
+            for agent, claim in claims.items():
+                if believed is not None and believed < agent and ours is not None and ours[0] == believed:
+                    ours = None
+                if agent != self.name and (ours is None or ours[0] == agent or _beats(claim, ours)):
+                    ours = claim
+            if ours is None or ours[0] == believed:
+                self._claims.pop(task, None)
+            else:
+                self._claims[task] = ours
+
     def _give_back(self) -> None:
         """Keep the bundle up to the first task that is lost; what came after it was worth what it was with it."""
         for at, task in enumerate(self.bundle):
@@ -168,6 +188,42 @@ class CbbaAgent:
                 return
             self.bundle.append(best[1])
             self._claims[best[1]] = self.name, best[0]
+
+
+def share_out(agents: Sequence[CbbaAgent], most_rounds: int) -> int:
+    """Let new agents agree, in rounds in which everybody hears all that everybody has said; return how many it took.
+
+    What comes of it is what comes of handing every message to everybody, and takes O(tasks x winners) for each agent
+    and round instead of O(tasks x agents): where nobody has newer knowledge of a third agent than anybody else, all
+    that counts is what each says of itself.
+    """
+    before: list[dict[TaskId, Claim]] = []
+    rounds = 0
+    while rounds < most_rounds:
+        rounds += 1
+        said = _own_claims(agents) if before else {}
+        for agent in agents:
+            agent._hear_all(said)
+            agent._give_back()
+            agent._build()
+            agent._step += 1
+        now = [dict(agent._claims) for agent in agents]
+        if now == before:
+            break
+        before = now
+    for agent in agents:
+        agent._latest = {other.name: other._step - 1 for other in agents if other is not agent}
+        agent._heard = dict(agent._latest)
+    return rounds
+
+
+def _own_claims(agents: Sequence[CbbaAgent]) -> dict[TaskId, dict[AgentId, Claim]]:
+    """Return task -> what each agent claims to have won it for, by name."""
+    said: dict[TaskId, dict[AgentId, Claim]] = {}
+    for agent in sorted(agents, key=lambda one: one.name):
+        for task in agent.bundle:
+            said.setdefault(task, {})[agent.name] = agent._claims[task]
+    return said
 
 
 def _beats(one: Claim, other: Claim | None) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from concerted.allocation.market.ascending import ascend
 from concerted.allocation.market.bids import SLACK, Bid, Level, Terms
-from concerted.allocation.market.cbba import CbbaAgent, CbbaMessage
+from concerted.allocation.market.cbba import CbbaAgent, share_out
 from concerted.allocation.optimum.assignment import UNASSIGNED, assign
 from concerted.allocation.optimum.effort import Effort
 from concerted.errors import Invalid
@@ -328,23 +328,17 @@ def _cbba(lots: Lots, _effort: Effort) -> Solution:
     """Let agents share tasks out among themselves, everybody hearing everybody, until nobody has anything new."""
     bid_of = lots.singles("cbba")
     places = lots.places("cbba")
-    rows = lots.row_of
+    own: dict[AgentId, dict[TaskId, float]] = {agent: {} for agent in lots.agents}
+    for (row, agent), at in bid_of.items():
+        own[agent][lots.tasks[row].id] = lots.values[at] / lots.unit
 
     def worth_to(agent: AgentId) -> Callable[[Sequence[TaskId], TaskId], float]:
-        own = {row: lots.values[at] / lots.unit for (row, one), at in bid_of.items() if one == agent}
-        return lambda _bundle, task: own.get(rows[task], 0.0)
+        worth = own[agent]
+        return lambda _bundle, task: worth.get(task, 0.0)
 
-    agents = [CbbaAgent(agent, rows, worth_to(agent), places[agent]) for agent in lots.agents]
-    said: list[CbbaMessage] = []
-    rounds = 0
-    while rounds < GOSSIP_ROUNDS:
-        rounds += 1
-        heard = [agent.step([one for one in said if one.sender != agent.name]) for agent in agents]
-        settled = [one.claims for one in heard] == [one.claims for one in said]
-        said = heard
-        if settled:
-            break
-    chosen = [bid_of[rows[task], agent.name] for agent in agents for task in agent.bundle]
+    agents = [CbbaAgent(agent, lots.row_of, worth_to(agent), places[agent]) for agent in lots.agents]
+    rounds = share_out(agents, GOSSIP_ROUNDS)
+    chosen = [bid_of[lots.row_of[task], agent.name] for agent in agents for task in agent.bundle]
     return replace(_solution(lots, chosen, lots.ceiling), rounds=rounds)
 
 
