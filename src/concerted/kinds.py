@@ -66,7 +66,7 @@ _FOLLOWING: Mapping[str, str] = {
     "task.waiting": "Task `ref` waits for an agent that can do it: reason.",
     "auction.announced": "Bids are asked for: tasks, bidders, closes_at.",
     "auction.closed": "Bidding is over: bids (agent -> its bids), awards (task -> agent), unsold (task -> reason),"
-    " payments (what winners are owed, where that is not simply what they bid).",
+    " payments (what winners are owed, where that is not simply what they bid), search (what was found, its bound).",
     "ballot.refused": "An agent's answer to JUDGE in decision `ref` is no ballot: reason.",
     "leader.elected": "An agent leads from now on: term, score, scores (agent -> score).",
     "leader.lost": "The leader is gone: term, reason.",

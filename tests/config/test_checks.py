@@ -282,6 +282,18 @@ def test_a_misspelt_setting_of_the_strategy_is_a_warning_and_any_other_option_is
     )
 
 
+@pytest.mark.parametrize(
+    ("option", "problem"),
+    [
+        ("search_steps: 0", "f:6:41: coordination.strategies.auction.search_steps: must be at least 1, got 0"),
+        ("solver_timeout: -1s", "f:6:43: coordination.strategies.auction.solver_timeout: expected a duration"),
+    ],
+)
+def test_an_effort_that_is_none_is_refused(option: str, problem: str) -> None:
+    (told,) = complaint(rest=f"strategy: {{name: auction, {option}}}")
+    assert told.startswith(problem)
+
+
 def test_terms_of_contracts_are_a_warning_where_no_contracts_are_made() -> None:
     task = "- {id: t, penalties: {late: 1}, deliverables: page, quality_metrics: {recall: 0.5}}"
     told = plan(tasks=task, rest="strategy: auction").warnings

@@ -844,6 +844,26 @@ def test_large_tasks_are_shared_out_by_how_much_of_an_agent_each_takes(play: Any
     play(act)
 
 
+def test_a_search_that_stops_early_says_that_it_has_not_proved_its_find(play: Any, task: Any) -> None:
+    async def act(stage: Any) -> None:
+        sizes = {"ann": (3.0, 2.0, 4.0, 2.0, 3.0), "bob": (2.0, 4.0, 3.0, 3.0, 2.0)}
+        for name, own in sizes.items():
+            bids = [takes(one, float(at + len(name)), size) for at, (one, size) in enumerate(zip("abcde", own))]  # noqa: B905
+            await stage.enter(offering(name, *bids, capacity=5))
+        tasks = [task(one, max_budget=20.0) for one in "abcde"]
+        told = {}
+        for steps in (1, 400_000):
+            view = await stage.run(
+                "auction", tasks, run_id=f"of-{steps}", award="generalised", payment="vcg", search_steps=steps
+            )
+            assert view.success
+            told[steps] = {one["status"] for one in view.result["auction_results"]}
+        assert "feasible" in told[1]
+        assert told[400_000] == {"optimal"}
+
+    play(act)
+
+
 def test_a_task_that_takes_more_than_any_agent_has_fails_and_says_so(play: Any, task: Any) -> None:
     async def act(stage: Any) -> None:
         await stage.enter(offering("ann", takes("a", 1.0, 3.0), takes("b", 1.0, 0.5), capacity=2))

@@ -186,6 +186,13 @@ class Auction(msgspec.Struct, frozen=True, kw_only=True):
         _key("", "What a winner is owed: what it bid, or what follows from the bids of others"),
     ] = "as_bid"
     max_bids: Annotated[int, _key("bids", "The most bids of one agent in one round", ge=1)] = 32
+    search_steps: Annotated[
+        int,
+        _key("steps", "How many moves a search for the best bids may look at, by awards that search", ge=1, le=10**9),
+    ] = 400_000
+    solver_timeout: Annotated[
+        NonNegative, _key("duration", "How long HiGHS may look too, if it or scipy is installed; 0: not at all")
+    ] = 0.0
     scores: Annotated[
         bool, _key("", "Tell in the result what makes up each score, and why the others did not win or bid")
     ] = False

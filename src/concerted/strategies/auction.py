@@ -193,6 +193,7 @@ class Market:
             unsold=unsold,
             silent=silent,
             payments=[[one.agent, list(one.tasks), one.amount, one.why] for one in owed],
+            **({} if cleared.found is None else {"search": msgspec.to_builtins(cleared.found)}),
         )
         self.run.inform(list(dict.fromkeys(bid.agent for bid in bids)), AuctionClosed(auction=name, awards=winners))
         self.sales.remember(
@@ -206,6 +207,7 @@ class Market:
                 silent,
                 told=cleared.told,
                 owed=owed,
+                found=cleared.found,
             )
         )
         for task, agent in winners.items():

@@ -1,6 +1,7 @@
 """The mechanism of an auction whose prices follow from all bids, or whose bids are on bundles."""
 
 import json
+from random import Random
 from typing import Any
 
 import pytest
@@ -218,6 +219,39 @@ def test_a_bid_that_has_run_out_is_told_with_its_end() -> None:
         ("ann", 4.0, True),
     ]
     assert found.told[1].reason == "no longer valid: it was until 4, and it is 5"
+
+
+@pytest.mark.parametrize("award", ["generalised", "combinatorial"])
+def test_a_search_says_whether_its_find_is_proved_and_looks_no_further_than_its_steps(award: Any) -> None:
+    """Eight tasks of different sizes and two agents: one step is not enough to prove anything."""
+    dice = Random(3)
+    tasks = {one.id: one for one in (task(f"t{number}") for number in range(8))}
+    bids = [
+        bid(agent, one, dice.uniform(1.0, 9.0), size=dice.uniform(1.0, 4.0))
+        for agent in ("ann", "bob")
+        for one in tasks
+    ]
+    room = {one.agent: 9.0 for one in bids}
+    short, long = (
+        Mechanism(Auction(award=award, search_steps=steps), 0.0).clear(tasks, bids, room, 0.0) for steps in (1, 400_000)
+    )
+    assert short.found is not None
+    assert long.found is not None
+    assert (short.found.status, long.found.status) == ("feasible", "optimal")
+    assert short.found.value <= long.found.value == long.found.bound <= short.found.bound
+    assert cleared({"payment": "vcg"}, bid("ann", "a", 1.0)).found is None
+
+
+def test_a_solver_may_look_as_well_and_its_find_is_never_below_ours() -> None:
+    bids = [bid("ann", "a b", 3.0), bid("ann", "a", 9.0), bid("bob", "b", 8.0)]
+    alone, helped = (
+        cleared({"award": "combinatorial", "solver_timeout": seconds, "search_steps": 1}, *bids)
+        for seconds in (0.0, 2.0)
+    )
+    assert alone.found is not None
+    assert helped.found is not None
+    assert helped.found.value >= alone.found.value
+    assert won(helped) == {"a": "ann", "b": "ann"}
 
 
 def test_a_bid_of_the_whole_budget_wins_where_there_is_no_other() -> None:

@@ -27,9 +27,10 @@ from concerted.allocation.criteria import INADMISSIBLE, Offer
 from concerted.allocation.market.bids import SLACK, Bid, Terms, Weights, problems_of
 from concerted.allocation.market.market import Clearing, clear
 from concerted.allocation.market.rules import Rule
+from concerted.allocation.optimum.effort import Effort
 from concerted.config.settings import Auction
 from concerted.errors import Invalid
-from concerted.strategies.auctions.sales import Owed, Told
+from concerted.strategies.auctions.sales import Found, Owed, Told
 from concerted.values import AgentId, Instant, Task, TaskId
 
 __all__ = ["Cleared", "Mechanism", "is_plain"]
@@ -68,7 +69,8 @@ class Cleared:
     """A round that is cleared.  offers: one for each task of each bid; scores and told go with them.
 
     awards: task -> which offer has won it.  owed: to each winner, for all that it has won by one bid.  shares: task
-    -> how much of the winner's capacity it takes, where that is not 1.
+    -> how much of the winner's capacity it takes, where that is not 1.  found: what the whole is worth, what it cannot
+    be more than, and whether that is proved to be the most.
     """
 
     offers: list[Offer]
@@ -78,6 +80,7 @@ class Cleared:
     owed: tuple[Owed, ...]
     unsold: dict[TaskId, str]
     shares: dict[TaskId, float] = field(default_factory=dict)
+    found: Found | None = None
 
 
 class Mechanism:
@@ -113,6 +116,11 @@ class Mechanism:
             self._weights = Weights(
                 cost=weights.cost, time=weights.time, quality=weights.quality, reliability=weights.reliability
             )
+
+    @property
+    def searches(self) -> bool:
+        """Whether the best bids are searched for, so that what is found need not be the best."""
+        return self._rules.award in ("generalised", "combinatorial")
 
     @property
     def is_heavy(self) -> bool:
@@ -164,7 +172,8 @@ class Mechanism:
             bids = _cheapest(bids)
             if all(abs(bid.room - 1.0) <= SLACK for bid in bids):
                 rule = "capacities"  # the same, and the best is found at once
-        return self._told(clear(list(tasks.values()), bids, rule, self._rules.payment, terms), now)
+        effort = Effort(self._rules.search_steps, solver_s=self._rules.solver_timeout)
+        return self._told(clear(list(tasks.values()), bids, rule, self._rules.payment, terms, effort), now)
 
     def clear_aside(
         self, tasks: Mapping[TaskId, Task], bids: Sequence[Bid], free: Mapping[AgentId, float], now: Instant
@@ -188,6 +197,7 @@ class Mechanism:
             awards={},
             owed=tuple(Owed(one.bid.agent, one.bid.tasks, one.paid, one.why) for one in clearing.awards),
             unsold=dict(clearing.unsold),
+            found=Found(clearing.status, clearing.value, clearing.bound) if self.searches else None,
         )
         for judged in clearing.judged:
             bid, has_won = judged.bid, id(judged.bid) in winners

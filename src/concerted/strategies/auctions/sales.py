@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -18,6 +18,7 @@ __all__ = [
     "AuctionResult",
     "BidRecord",
     "Execution",
+    "Found",
     "Owed",
     "PaymentRecord",
     "Round",
@@ -50,7 +51,8 @@ class AuctionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """How one task fared in the last round in which it was sold, or else offered.
 
     bid_count: how many bids; all_bids: those bids, best first.  no_bids: who was asked and did not bid, and
-    why; on request.
+    why; on request.  status: where the best bids of a round are searched for, whether what was found is proved to be
+    the best.
     """
 
     task_id: TaskId
@@ -62,6 +64,7 @@ class AuctionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     all_bids: tuple[BidRecord, ...] = ()
     no_bids: dict[AgentId, str] = {}
     reason: str = ""
+    status: Literal["", "optimal", "feasible"] = ""
 
 
 class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -108,6 +111,15 @@ class Owed:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """What a search has found: what its whole is worth, and what it cannot be more than.  optimal: that is the same."""
+
+    status: Literal["optimal", "feasible"]
+    value: float
+    bound: float
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """What is told of an offer: the tasks of its bid, the parts of its score, and why it has lost, '' if it has won."""
 
@@ -132,6 +144,7 @@ class Round:
     silent: Mapping[AgentId, str]
     told: Sequence[Told] = ()
     owed: Sequence[Owed] = ()
+    found: Found | None = None
 
 
 class _Entry(NamedTuple):
@@ -222,6 +235,7 @@ class Sales:
             auction_time=closed.at,
             success=winner is not None,
             reason=closed.unsold.get(task.id, ""),
+            status="" if closed.found is None else closed.found.status,
         )
 
     def _bid(self, task: Task, bid: _Entry, peers: Sequence[Offer], winner: Offer | None) -> BidRecord:
