@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,6 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "concerted"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-TREES = {path: ast.parse(path.read_text("utf-8"), str(path)) for path in MODULES}
 
 PURE_ROOMS = {"fleet", "sync", "board", "allocation", "groups", "consensus", "swarm"}
 TESTED_BY_NAME = PURE_ROOMS | {"errors", "values", "kinds", "messages", "config", "machine", "persistent", "strategies"}
@@ -113,7 +113,7 @@ each_module = each(MODULES)
 
 @each_module
 def test_a_module_says_what_it_is_and_stays_small(path: Path) -> None:
-    assert ast.get_docstring(TREES[path]), f"{short(path)}: begin with one sentence that says what this module is"
+    assert ast.get_docstring(tree(path)), f"{short(path)}: begin with one sentence that says what this module is"
     lines = len(path.read_text("utf-8").splitlines())
     assert lines <= MODULE_LINES, (
         f"{short(path)} has {lines} lines, at most {MODULE_LINES}: find the second concept in it and give it a file"
@@ -122,9 +122,7 @@ def test_a_module_says_what_it_is_and_stays_small(path: Path) -> None:
 
 @each_module
 def test_functions_are_short_and_take_few_parameters(path: Path) -> None:
-    for node in ast.walk(TREES[path]):
-        if not isinstance(node, FUNCTION):
-            continue
+    for node in functions(path):
         where = f"{short(path)}:{node.lineno}: {node.name}"
         assert length(node) <= FUNCTION_LINES, (
             f"{where} has {length(node)} lines, at most {FUNCTION_LINES}: give its steps names and move them below it"
@@ -188,7 +186,7 @@ def test_the_project_speaks_of_itself_alone() -> None:
 def test_errors_are_not_swallowed(path: Path) -> None:
     if room(path) in FENCED:
         return
-    for node in ast.walk(TREES[path]):
+    for node in nodes(path):
         if isinstance(node, ast.ExceptHandler):
             swallows = catches_all(node.type) and not raises_again(node)
         elif isinstance(node, ast.Call) and called_name(node) == "suppress":
@@ -205,7 +203,7 @@ def test_errors_are_not_swallowed(path: Path) -> None:
 def test_only_the_command_line_prints(path: Path) -> None:
     if room(path) == "cli":
         return
-    for node in ast.walk(TREES[path]):
+    for node in nodes(path):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
             pytest.fail(f"{short(path)}:{node.lineno}: raise, return or write an event; only concerted.cli prints")
 
@@ -233,7 +231,7 @@ def test_the_door_of_a_pure_room_holds_no_code(path: Path) -> None:
     """The contract `pure` of import-linter looks at the modules of a room; its `__init__` is looked at here."""
     if room(path) not in PURE_ROOMS | {"strategies"}:
         return
-    for node in TREES[path].body:
+    for node in tree(path).body:
         ours = isinstance(node, ast.ImportFrom) and (node.level > 0 or (node.module or "").startswith("concerted."))
         text_or_all = isinstance(node, ast.Expr | ast.Assign | ast.AnnAssign)
         assert ours or text_or_all, (
@@ -288,7 +286,21 @@ def test_ci_runs_all_of_make_check() -> None:
     assert not missing, f".ci/run leaves out {sorted(missing)} of `make check`: add them"
 
 
-# How the rules look at code
+# How the rules look at code; nothing is read before a rule asks for it
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"), str(path))
+
+
+@cache
+def nodes(path: Path) -> list[ast.AST]:
+    return list(ast.walk(tree(path)))
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return (node for node in nodes(path) if isinstance(node, FUNCTION))
 
 
 def length(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> int:
@@ -301,16 +313,18 @@ def parameters(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
 
 
 def classes(path: Path) -> Iterator[ast.ClassDef]:
-    return (node for node in ast.walk(TREES[path]) if isinstance(node, ast.ClassDef))
+    return (node for node in nodes(path) if isinstance(node, ast.ClassDef))
 
 
-OURS = {node.name: node for path in MODULES for node in classes(path)}
+@cache
+def ours() -> dict[str, ast.ClassDef]:
+    return {node.name: node for path in MODULES for node in classes(path)}
 
 
 def generations(node: ast.ClassDef) -> int:
     """Count the classes of ours in the longest line from this one upwards."""
     names = [name for base in node.bases if (name := last_name(base)) != node.name]
-    return 1 + max((generations(OURS[name]) for name in names if name in OURS), default=0)
+    return 1 + max((generations(ours()[name]) for name in names if name in ours()), default=0)
 
 
 def last_name(node: ast.expr | None) -> str:
@@ -335,14 +349,13 @@ def raises_again(handler: ast.ExceptHandler) -> bool:
 
 
 def late_imports(path: Path) -> Iterator[tuple[str, int]]:
-    for function in ast.walk(TREES[path]):
-        if not isinstance(function, FUNCTION):
-            continue
-        for node in ast.walk(function):
-            if isinstance(node, ast.Import):
-                yield from ((alias.name, node.lineno) for alias in node.names)
-            elif isinstance(node, ast.ImportFrom):
-                yield "." * node.level + (node.module or ""), node.lineno
+    """Yield (what is imported, line) of the imports that stand on the lines of a function."""
+    lines = {line for node in functions(path) for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)}
+    for node in nodes(path):
+        if isinstance(node, ast.Import) and node.lineno in lines:
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.lineno in lines:
+            yield "." * node.level + (node.module or ""), node.lineno
 
 
 def every_line() -> Iterator[tuple[Path, int, str]]:

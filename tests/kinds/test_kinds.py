@@ -2,7 +2,9 @@
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import get_args
 
@@ -29,17 +31,49 @@ COMPUTED = {
 }
 
 
-def written() -> Iterator[tuple[str, str]]:
-    """Yield (kind, place) of every kind that some call in the sources writes."""
-    for path in sorted(PACKAGE.rglob("*.py")):
-        if path.relative_to(PACKAGE).parts[0] in READERS:
-            continue
-        for call in ast.walk(ast.parse(path.read_text("utf-8"))):
+@cache
+def sources() -> dict[str, list[ast.AST]]:
+    """Read all that stands in the sources: path -> its nodes."""
+    return {
+        path.relative_to(PACKAGE).as_posix(): list(ast.walk(ast.parse(path.read_text("utf-8"))))
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if path.relative_to(PACKAGE).parts[0] not in READERS
+    }
+
+
+@cache
+def written() -> dict[str, str]:
+    """Return a place of every kind that some call in the sources writes."""
+    places = {}
+    for path, nodes in sources().items():
+        for call in nodes:
             if isinstance(call, ast.Call) and _name(call.func) in WRITERS:
-                place = f"{path.relative_to(PACKAGE)}:{call.lineno}"
                 given = [*call.args[:2], *(keyword.value for keyword in call.keywords if keyword.arg == "kind")]
                 for kind in (kind for argument in given for kind in _kinds(argument)):
-                    yield kind, place
+                    places[kind] = f"{path}:{call.lineno}"
+    return places
+
+
+@cache
+def named() -> Counter[str]:
+    """Count how often each kind stands as a text in the sources, outside the tables that say what it means."""
+    counts: Counter[str] = Counter()
+    for path, nodes in sources().items():
+        if path.endswith("kinds.py"):
+            continue
+        keys = {
+            id(key)
+            for node in nodes
+            if isinstance(node, ast.Dict)
+            for key, value in zip(node.keys, node.values, strict=True)
+            if isinstance(value, ast.Constant) and " " in str(value.value)
+        }
+        counts.update(
+            node.value
+            for node in nodes
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in keys
+        )
+    return counts
 
 
 def _kinds(node: ast.expr) -> Iterator[str]:
@@ -58,30 +92,6 @@ def _name(node: ast.expr) -> str:
     return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
-WRITTEN = dict(written())
-
-
-def named() -> dict[str, int]:
-    """Count how often each kind stands as a text in the sources, outside the tables that say what it means."""
-    counts: dict[str, int] = {}
-    for path in sorted(PACKAGE.rglob("*.py")):
-        if path.name == "kinds.py" or path.relative_to(PACKAGE).parts[0] in READERS:
-            continue
-        tree = ast.parse(path.read_text("utf-8"))
-        keys = {
-            id(key)
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Dict)
-            for key, value in zip(node.keys, node.values, strict=True)
-            if isinstance(value, ast.Constant) and " " in str(value.value)
-        }
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in keys:
-                counts[node.value] = counts.get(node.value, 0) + 1
-    return counts
-
-
-NAMED = named()
 # Their machines both decide and evolve by them; those that need no evolving stand once.
 OF_MACHINES = PRIMITIVES | {
     kind for kind in KINDS if kind.partition(".")[0] in ("message", "messages", "principal", "access")
@@ -89,18 +99,23 @@ OF_MACHINES = PRIMITIVES | {
 
 
 def test_whatever_is_written_has_a_name_in_the_table() -> None:
-    unknown = {kind: place for kind, place in WRITTEN.items() if kind not in KINDS}
+    unknown = {kind: place for kind, place in written().items() if kind not in KINDS}
     assert not unknown, f"say in kinds.py what these mean: {unknown}"
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
-def test_every_name_is_written_somewhere(kind: str) -> None:
-    if kind in OF_MACHINES:
-        assert NAMED.get(kind), f"no machine writes {kind}: take it out of its KINDS, or write it"
-    elif kind in LATER:
-        assert kind not in WRITTEN, f"{kind} is written in {WRITTEN[kind]}; take it out of LATER"
-    else:
-        assert kind in WRITTEN, f"nothing writes {kind}: take it out of kinds.py, or write it"
+def test_every_name_is_written_somewhere() -> None:
+    """All are looked at in one test: reading the sources takes longer than everything else here."""
+    wrong = []
+    for kind in sorted(KINDS):
+        if kind in OF_MACHINES:
+            if not named()[kind]:
+                wrong.append(f"no machine writes {kind}: take it out of its KINDS, or write it")
+        elif kind in LATER:
+            if kind in written():
+                wrong.append(f"{kind} is written in {written()[kind]}; take it out of LATER")
+        elif kind not in written():
+            wrong.append(f"nothing writes {kind}: take it out of kinds.py, or write it")
+    assert not wrong, "\n".join(wrong)
 
 
 def test_the_list_of_later_ones_holds_no_strangers() -> None:
