@@ -26,7 +26,7 @@ docs: $(PYTEST) $(BIN)/concerted ## run every code block of the README and the d
 
 soak: $(PYTEST) $(BIN)/concerted ## look an hour for failures of consensus, and for the bugs that are planted into it
 	$(BIN)/concerted simulate consensus --seeds 10000..10000 --for 50m
-	$(PYTEST) tests/mutants --search
+	$(PYTEST) -m seeds tests/mutants --search
 
 format: $(PYTEST) ## put the code into its one format and order of imports
 	$(BIN)/ruff check --fix .
@@ -41,7 +41,7 @@ lint: $(PYTEST)
 	$(BIN)/lint-imports
 
 slow: $(PYTEST) $(BIN)/concerted
-	$(PYTEST) -n 2 -m "crash or seeds or e2e"
+	$(PYTEST) -n 2 -m "crash or seeds or e2e or exams"
 
 # The order of a set must never decide an outcome; nor may the version of Python.
 repeat: $(PYTEST) $(BIN)/concerted

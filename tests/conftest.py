@@ -18,7 +18,8 @@ TESTS = Path(__file__).parent
 IN_CI = bool(os.environ.get("CI"))
 
 # The folder of a test (or, at the top of tests/, the module its file is named for) is its shelf.
-SLOW = {"crash", "seeds", "e2e"}
+SLOW = {"crash", "seeds", "e2e", "exams"}
+SHELVES = {shelf: shelf for shelf in SLOW} | {"mutants": "seeds"}
 PURE = {"errors", "values", "kinds", "messages", "machine", "laws", "papers"}
 PURE |= {"fleet", "sync", "board", "allocation", "groups", "consensus", "swarm"}
 
@@ -46,8 +47,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test with the shelf it stands on."""
     for item in items:
         shelf = item.path.relative_to(TESTS).parts[0].removeprefix("test_").removesuffix(".py")
-        if shelf in SLOW:
-            item.add_marker(shelf)
+        if shelf in SHELVES:
+            item.add_marker(SHELVES[shelf])
         elif shelf in PURE and not any(item.get_closest_marker(slow) for slow in SLOW):
             item.add_marker("pure")
 

@@ -129,6 +129,7 @@ for place, text in json.load(sys.stdin):
 """
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_python_blocks_run_and_print_what_stands_below_them(path: Path, tmp_path: Path) -> None:
     programs = [block for block in blocks_of(path) if block.language == "python" and not reads_lines(block)]

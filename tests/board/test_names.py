@@ -199,13 +199,13 @@ patterns = st.builds(
 
 
 @given(patterns, st.sampled_from(TEXTS))
-@settings(max_examples=100)
+@settings(max_examples=settings().max_examples * 5)
 def test_a_plain_name_overlaps_with_exactly_the_patterns_to_which_it_belongs(pattern: str, text: str) -> None:
     assert overlap(pattern, text) == belongs(text, pattern)
 
 
 @given(patterns, patterns)
-@settings(max_examples=80)
+@settings(max_examples=settings().max_examples * 4)
 def test_patterns_that_share_a_short_name_overlap_and_overlap_is_mutual(one: str, other: str) -> None:
     shared = next((text for text in TEXTS if belongs(text, one) and belongs(text, other)), None)
     met = overlap(one, other)
@@ -220,7 +220,7 @@ short_patterns = st.one_of(
 
 
 @given(short_patterns, short_patterns)
-@settings(max_examples=80)
+@settings(max_examples=settings().max_examples * 4)
 def test_overlap_is_exact(one: str, other: str) -> None:
     """Patterns so short that whatever they share, they share a text of at most five letters."""
     shared = [text for text in TEXTS if belongs(text, one) and belongs(text, other)]

@@ -36,7 +36,7 @@ def test_unknown_names_close_no_circle() -> None:
 
 
 def test_a_long_chain_needs_no_deep_stack() -> None:
-    n = 50_000
+    n = 10_000
     chain = {str(i): [str(i + 1)] for i in range(n)}
     assert find_cycles(chain | {str(n): []}) == []
     assert len(find_cycles(chain | {str(n): ["0"]})[0]) == n + 1

@@ -67,7 +67,7 @@ def has_blocking_set(waits: list[Waiter], new: Waiter) -> bool:
 
 
 @given(graphs, waiters())
-@settings(max_examples=80)
+@settings(max_examples=settings().max_examples * 4)
 def test_a_wait_is_reported_iff_no_play_ends_it(graph: list[Waiter], new: Waiter) -> None:
     waits = [*graph, new]
     assert (closes_cycle(by_agent(graph), new) is not None) == (not can_end(waits, new))

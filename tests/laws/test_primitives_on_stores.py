@@ -59,7 +59,7 @@ def test_in_memory() -> None:
         state = MemoryStore(state.export())
         return state
 
-    hold_everywhere(lambda: [opened], examples=60)
+    hold_everywhere(lambda: [opened], examples=30)
 
 
 def test_in_a_sqlite_file(tmp_path: Path) -> None:

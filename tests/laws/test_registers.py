@@ -108,7 +108,7 @@ def created() -> Register:
 
 
 @given(histories)
-@settings(max_examples=100)
+@settings(max_examples=settings().max_examples * 5)
 def test_every_answer_is_that_of_a_plain_variable(history: list[Any]) -> None:
     state, variable = created(), Variable()
     for at, request in enumerate(history, 1):

@@ -1,7 +1,7 @@
 """Planted bugs: each is put into a core, and the stored seed must find it; the core itself must pass that seed.
 
-`pytest tests/mutants --search` looks for another seed where the stored one finds its bug no more, at most SEARCH_S of
-CPU for each, and stores it.  A mutant is (name, module of concerted.consensus, a piece of its text that stands there
+`pytest -m seeds tests/mutants --search` looks for another seed where the stored one finds its bug no more, at most
+SEARCH_S of CPU for each, and stores it.  A mutant is (name, module of concerted.consensus, a piece of its text that stands there
 once, what stands there instead); its functions take the place of the real ones while it is in.
 """
 
@@ -40,7 +40,7 @@ def exam(request: pytest.FixtureRequest) -> Callable[[str, Mutant, Problems], No
             seeds = {**(json.loads(file.read_text()) if file.exists() else {}), name: found}
             file.write_text(json.dumps(seeds, indent=2, sort_keys=True) + "\n")
         seed = seeds.get(name)
-        assert seed is not None, f"{name}: no seed is known; `pytest tests/mutants --search` looks for one"
+        assert seed is not None, f"{name}: no seed is known; `pytest -m seeds tests/mutants --search` looks for one"
         with planted(mutant):
             assert problems(seed), f"{name}: seed {seed} finds it no more; search for another one"
         assert not problems(seed)

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from concerted.engine.replicas import groups
+
 ASK = ["decide", "ship it?", "--voters", "ann,bob,cy", "--id", "d"]
 
 
@@ -107,7 +109,6 @@ def test_options_are_chosen_from(concerted: Any) -> None:
         (["decide", "x?", "--voters", "ann", "--weight", "ann=0.5"], 2, "is no weight"),
         (["decide", "x?", "--voters", "ann", "--rule", "1/2"], 2, "is a tie enough"),
         (["decide", "x?", "--voters", "ann", "--veto", "bob", "--no-wait"], 2, "bob has a veto and no vote"),
-        (["decide", "x?", "--voters", "ann", "--algorithm", "raft", "--no-wait"], 2, "0 agents are here, and raft"),
         (["decide", "x?", "--voters", "ann", "--algorithm", "votes", "--no-wait"], 2, "there is nothing else"),
         (["decide", "x?", "--voters", "ann", "--key", "ann", "--no-wait"], 2, "write NAME=PUBLIC_KEY"),
         (["vote", "d", "accept"], 2, "who votes?"),
@@ -124,6 +125,15 @@ def test_what_cannot_be_is_refused_in_words(concerted: Any, words: list[str], co
 
     assert ended.code == code
     assert problem in ended.err
+
+
+def test_replicas_take_more_agents_than_are_here(concerted: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(groups, "JOIN_S", 0.05)  # how long it waits for agents that begin beside it
+
+    ended = concerted("decide", "x?", "--voters", "ann", "--algorithm", "raft", "--no-wait")
+
+    assert ended.code == 2
+    assert "0 agents are here, and raft" in ended.err
 
 
 def test_a_certificate_is_verified_from_a_file_alone(concerted: Any, tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ bodies = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=300)
+@settings(max_examples=min(5 * settings().max_examples, 5_000))  # tests/seeds has many more lies
 @given(st.lists(bodies, max_size=12), st.booleans())
 def test_no_message_brings_a_replica_down_or_moves_it_alone(said, wakes: bool) -> None:
     """One liar makes nobody carry anything out, leave its view, or take a state; and it goes on afterwards."""
