@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 TASKS = 8
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 
 AGENTS = """
 import os, sys, time

@@ -21,7 +21,7 @@ KILLS = 20
 RUNS = 30
 AGENTS = 8
 TASKS = {"read": [], "a": ["read"], "b": ["read"], "c": ["read"], "merge": ["a", "b", "c"], "check": ["merge"]}
-FINISH_S = 60.0  # how long the last coordinator may take for what is left
+FINISH_S = 180.0  # how long the last coordinator may take for what is left
 
 COORDINATOR = """
 import asyncio, json, sys

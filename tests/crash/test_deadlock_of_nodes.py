@@ -13,7 +13,7 @@ from concerted.errors import Deadlock
 from concerted.launch import Session, open_coordinator
 from concerted.stores.postgres.connection import Address
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 TTL_S = 2.0
 
 # It holds a lease and waits for bob at a sync point, like a program that has forgotten to let go.

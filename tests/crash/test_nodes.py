@@ -22,7 +22,7 @@ echo "$1" >> {effects}
 echo "$1 is done"
 """
 TASKS = 12
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 
 
 def concerted(*words: str, folder: Path) -> subprocess.Popen[str]:

@@ -35,8 +35,8 @@ from concerted.testing import Recorder, check_linearizable, models
 VOTERS = [f"v{number}" for number in range(7)]
 CLIENTS = 4
 BETWEEN = 15  # acknowledged commands from one fault to the next
-PATIENCE_S = 60.0  # how long a client asks for the same thing
-WITHIN_S = 300.0  # how long one test may take
+PATIENCE_S = 180.0  # how long a client asks for the same thing
+WITHIN_S = 390.0  # how long one test may take
 
 
 class Crew:

@@ -21,9 +21,9 @@ def test_scripts_that_propose_at_once_go_on_with_one_value_and_one_of_them_is_fi
 
 def test_the_owner_is_killed_while_others_wait_and_they_are_told_the_value(shell: Any) -> None:
     shell.run("agreement", "open", "k", "--valid", "integer")
-    owner = shell.start("agreement", "wait", "k", "--wait", "50s")
+    owner = shell.start("agreement", "wait", "k", "--wait", "100s")
     shell.until(owner, "waiting, at most")
-    waiting = shell.start("agreement", "wait", "k", "--wait", "50s")
+    waiting = shell.start("agreement", "wait", "k", "--wait", "100s")
     shell.until(waiting, "waiting, at most")
 
     shell.end(owner, signal.SIGKILL)

@@ -60,8 +60,8 @@ class Stage:
         return found
 
     def wait_for_none(self) -> None:
-        """Wait a moment for the last process to end."""
-        until = time.monotonic() + 10.0
+        """Wait for the last process to end."""
+        until = time.monotonic() + WITHIN_S
         while left := self.processes():
             assert time.monotonic() < until, f"still there: {left}"
             time.sleep(0.05)

@@ -137,5 +137,5 @@ def test_1_nobody_reads_any_more(shell: Any) -> None:
 
     shell.run("run", "plan.yaml", "--id", "news")
 
-    assert follower.wait(timeout=10) == 1
+    assert follower.wait(timeout=120) == 1
     assert follower.stderr.read() == ""

@@ -31,7 +31,7 @@ async def session(folder: Path, names: tuple[str, ...] = NAMES) -> AsyncIterator
             agent = Agent(name, capabilities={"leadership": 0.5 if name == "dee" else 0.9})
             agent.on("JUDGE")(lambda request: {"choice": "accept", "reason": f"{request.question} yes"})
             await coordinator.register(agent)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(150):
             yield coordinator
 
 
@@ -56,7 +56,7 @@ def test_replicas_keep_a_decision_and_the_coordinator_has_all_that_happened(tmp_
             ship = coordinator.decision("ship")
             opened = await ship.create("ship it?", NAMES, algorithm="raft")
             assert (opened.status, opened.algorithm, opened.stored_by) == ("voting", "raft", NAMES)
-            waiting = asyncio.ensure_future(ship.wait(timeout_s=30))
+            waiting = asyncio.ensure_future(ship.wait(timeout_s=100))
             await ship.vote("accept", "green", agent="ann")
             again = await ship.vote("reject", agent="ann")
             assert (again.ballot, again.ignored) == ("accept", True)
@@ -127,7 +127,7 @@ def test_a_coordinator_that_was_away_learns_what_was_decided_without_it(tmp_path
                 with pytest.raises(Invalid, match="is for a coordinator"):
                     await group.latch("x").get()
             # nobody has told the coordinator
-            assert (await coordinator.decision("ship").wait(timeout_s=30)).approved_by == ("ann", "bob")
+            assert (await coordinator.decision("ship").wait(timeout_s=100)).approved_by == ("ann", "bob")
         async with session(tmp_path) as coordinator:
             told = await coordinator.decision("ship").get()
             assert (told.status, told.approved_by) == ("accepted", ("ann", "bob"))
@@ -224,7 +224,7 @@ def test_replicas_keep_agreements_and_logs_too(tmp_path: Path, algorithm: str, n
 
 def test_a_node_on_a_database_has_decisions_kept_by_replicas_too(postgres) -> None:
     async def main() -> None:
-        async with open_coordinator(postgres(), coordination=QUICK) as node, asyncio.timeout(60):
+        async with open_coordinator(postgres(), coordination=QUICK) as node, asyncio.timeout(150):
             for name in NAMES:
                 agent = Agent(name)
                 agent.on("JUDGE")(lambda _request: "accept")

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-LONG_S = 60.0  # for several processes that start one after the other on a busy machine
+LONG_S = 120.0  # for several processes that start one after the other on a busy machine
 PROLOGUE = f'concerted() {{ "{sys.executable}" -m concerted "$@"; }}\n'
 
 
@@ -39,7 +39,7 @@ def is_alive(pid: int) -> bool:
 
 
 def test_two_shell_scripts_meet_in_an_empty_folder(shell: Any) -> None:
-    line = "concerted sync arrive stand-up --as {0} --participants ann,bob --data '\"of {0}\"' --wait 50s --json"
+    line = "concerted sync arrive stand-up --as {0} --participants ann,bob --data '\"of {0}\"' --wait 100s --json"
     scripts = [start_script(shell, line.format(name)) for name in ("ann", "bob")]
 
     told = [ended(script) for script in scripts]
@@ -52,7 +52,7 @@ def test_two_shell_scripts_meet_in_an_empty_folder(shell: Any) -> None:
 
 
 def test_the_owner_is_killed_while_another_waits_and_the_meeting_still_completes(shell: Any) -> None:
-    who = ["--participants", "ann,bob,cy", "--wait", "50s"]
+    who = ["--participants", "ann,bob,cy", "--wait", "100s"]
     owner = shell.start("sync", "arrive", "p", "--as", "ann", *who)
     shell.until(owner, "ann has arrived, 1 of 3")
     client = shell.start("sync", "arrive", "p", "--as", "bob", *who)
@@ -83,7 +83,7 @@ def test_who_is_interrupted_has_arrived_and_is_told_how_to_go_on(shell: Any) -> 
 
 
 def test_one_of_three_scripts_acts_for_all_at_a_barrier(shell: Any) -> None:
-    line = "concerted barrier arrive merge --as {0} --parties 3 --wait 50s --json --action 'sh act.sh {0}'"
+    line = "concerted barrier arrive merge --as {0} --parties 3 --wait 100s --json --action 'sh act.sh {0}'"
     shell.write("act.sh", 'echo "$1" >> acted; echo "\\"$1 was here\\""\n')
 
     told = [ended(script) for script in [start_script(shell, line.format(name)) for name in ("ann", "bob", "cy")]]
@@ -100,7 +100,7 @@ def test_commands_under_a_lease_never_overlap_and_tokens_strictly_grow(shell: An
     shell.write(
         "hold.sh", 'echo "begin $CONCERTED_LEASE_TOKEN" >> log; sleep 0.1; echo "end $CONCERTED_LEASE_TOKEN" >> log\n'
     )
-    loop = "for i in 1 2 3; do concerted lease take counter --ttl 30s --wait 50s -- sh hold.sh || exit; done"
+    loop = "for i in 1 2 3; do concerted lease take counter --ttl 30s --wait 100s -- sh hold.sh || exit; done"
 
     told = [ended(script) for script in [start_script(shell, loop) for _ in range(2)]]
 
@@ -123,7 +123,7 @@ def test_a_command_dies_with_its_holder_and_the_next_is_granted_when_the_lease_i
     killed.kill()
     eventually(lambda: not is_alive(pid))
     began = time.monotonic()
-    last = shell.run("lease", "take", "x", "--wait", "50s", "--", "sh", "-c", "echo $CONCERTED_LEASE_TOKEN")
+    last = shell.run("lease", "take", "x", "--wait", "100s", "--", "sh", "-c", "echo $CONCERTED_LEASE_TOKEN")
 
     assert last.returncode == 0, last.stderr
     assert int(last.stdout) > token
@@ -173,7 +173,7 @@ def test_a_command_under_a_lease_has_the_terminal_and_is_not_suspended(shell: An
 
 
 def test_a_message_goes_from_process_to_process_and_its_sender_sees_each_step(shell: Any) -> None:
-    waiting = shell.start("inbox", "fetch", "--as", "bob", "--wait", "50s", "--json")
+    waiting = shell.start("inbox", "fetch", "--as", "bob", "--wait", "100s", "--json")
 
     sent = shell.run("inbox", "send", "--to", "bob", "--as", "ann", "--ack-within", "5m", '{"job": 7}')
     code, out, err = shell.end(waiting)
@@ -193,7 +193,7 @@ def test_at_the_owners_door_everybody_is_who_the_token_says_and_may_no_more(shel
     root = shell.run("principal", "add", "root", "--role", "admin").stdout.strip()
     ann = shell.run("principal", "add", "ann", CONCERTED_TOKEN=root).stdout.strip()
     shell.env["CONCERTED_TOKEN"] = root
-    owner = shell.start("sync", "arrive", "p", "--as", "bob", "--participants", "ann,bob,cy", "--wait", "50s")
+    owner = shell.start("sync", "arrive", "p", "--as", "bob", "--participants", "ann,bob,cy", "--wait", "100s")
     shell.until(owner, "bob has arrived")
     del shell.env["CONCERTED_TOKEN"]
     arrive = ["sync", "arrive", "p", "--no-wait"]
@@ -222,7 +222,7 @@ def test_a_third_script_waits_until_one_of_two_permits_is_released(shell: Any) -
     shell.run("semaphore", "create", "gpu", "--permits", "2")
     for who in ("ann", "bob"):
         assert shell.run("semaphore", "acquire", "gpu", who, "--as", who, "--ttl", "5m").returncode == 0
-    waiting = shell.start("semaphore", "acquire", "gpu", "cy", "--as", "cy", "--wait", "50s")
+    waiting = shell.start("semaphore", "acquire", "gpu", "cy", "--as", "cy", "--wait", "100s")
     shell.until(waiting, "0 of 2 permits free, held by ann, bob")
 
     assert shell.run("semaphore", "release", "gpu", "ann", "--as", "ann").returncode == 0
@@ -233,8 +233,8 @@ def test_a_third_script_waits_until_one_of_two_permits_is_released(shell: Any) -
 
 
 def test_a_leader_that_does_not_renew_is_followed_by_who_waits(shell: Any) -> None:
-    old = shell.run("election", "campaign", "boss", "--as", "ann", "--ttl", "3s").stdout.strip()
-    waiting = shell.start("election", "campaign", "boss", "--as", "bob", "--wait", "50s", "--ttl", "5m")
+    old = shell.run("election", "campaign", "boss", "--as", "ann", "--ttl", "10s").stdout.strip()
+    waiting = shell.start("election", "campaign", "boss", "--as", "bob", "--wait", "100s", "--ttl", "5m")
     shell.until(waiting, "ann leads boss; waiting")
 
     code, new, err = shell.end(waiting)

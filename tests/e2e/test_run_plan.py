@@ -167,7 +167,7 @@ def test_on_a_terminal_there_is_a_picture_and_the_output_is_still_the_result_alo
         cwd=shell.folder, env=shell.env | {"TERM": "xterm"}, stdout=subprocess.PIPE, stderr=theirs, text=True,
     ) as process:  # fmt: skip
         os.close(theirs)
-        out, _ = process.communicate(timeout=15)
+        out, _ = process.communicate(timeout=120)
         screen = os.read(ours, 1 << 16).decode()
     os.close(ours)
 

@@ -54,7 +54,7 @@ def running(tmp_path: Path) -> Callable[..., object]:
         for node in group.replicas:
             await there.start(node)
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(150):
                 yield there
         finally:
             await there.client.close()

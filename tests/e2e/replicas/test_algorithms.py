@@ -26,13 +26,13 @@ def test_each_protocol_of_the_table_has_a_file_a_core_and_messages(algorithm: st
 @pytest.mark.parametrize("algorithm", TRUSTING)
 async def test_a_group_decides_while_its_leader_goes(running, algorithm: str) -> None:
     async with running(algorithm=algorithm) as there:
-        await there.client.do(OPEN, timeout_s=30)
-        waiting = asyncio.create_task(there.client.wait(AwaitDecision(id="d"), timeout_s=30))
+        await there.client.do(OPEN, timeout_s=100)
+        waiting = asyncio.create_task(there.client.wait(AwaitDecision(id="d"), timeout_s=100))
         for voter in ("ann", "bob", "cy"):
             leader = await there.leader()
-            await there.client.do(ACCEPT, agent=voter, timeout_s=30)
+            await there.client.do(ACCEPT, agent=voter, timeout_s=100)
             await there.stop(leader)
-            assert voter in (await there.client.read(LOOK, timeout_s=30)).approved_by
+            assert voter in (await there.client.read(LOOK, timeout_s=100)).approved_by
             await there.start(leader)
         assert (await waiting).status == "accepted"
 
@@ -40,27 +40,27 @@ async def test_a_group_decides_while_its_leader_goes(running, algorithm: str) ->
 @pytest.mark.parametrize("algorithm", TRUSTING)
 async def test_all_may_be_away_and_nothing_is_forgotten(running, algorithm: str) -> None:
     async with running(algorithm=algorithm) as there:
-        await there.client.do(OPEN, timeout_s=30)
-        await there.client.do(ACCEPT, agent="ann", timeout_s=30)
+        await there.client.do(OPEN, timeout_s=100)
+        await there.client.do(ACCEPT, agent="ann", timeout_s=100)
         for node in (1, 2, 3):
             await there.stop(node)
         for node in (1, 2, 3):
             await there.start(node)
-        assert (await there.client.read(LOOK, timeout_s=30)).approved_by == ("ann",)
+        assert (await there.client.read(LOOK, timeout_s=100)).approved_by == ("ann",)
 
 
 @pytest.mark.parametrize("algorithm", TRUSTING)
 async def test_one_that_was_away_while_the_log_was_compacted_catches_up(running, algorithm: str) -> None:
     async with running(algorithm=algorithm, compact_entries=5) as there:
-        await there.client.do(OPEN, timeout_s=30)
+        await there.client.do(OPEN, timeout_s=100)
         behind = next(node for node in there.servers if node != there.servers[1].replica.core.leader)
         await there.stop(behind)
         for number in range(30):
-            await there.client.do(msgspec.structs.replace(OPEN, id=f"d{number}"), timeout_s=30)
+            await there.client.do(msgspec.structs.replace(OPEN, id=f"d{number}"), timeout_s=100)
         assert all(each.replica.core.log.snapshot.index >= 5 for each in there.servers.values())
         await there.start(behind)
         alone = GroupClient(msgspec.structs.replace(there.group, replicas={behind: there.group.address(behind)}))
-        assert [each.kind for each in await alone.events("decision:d29", 0, timeout_s=30)] == ["decision.created"]
+        assert [each.kind for each in await alone.events("decision:d29", 0, timeout_s=100)] == ["decision.created"]
         await alone.close()
 
 
@@ -69,7 +69,7 @@ async def test_many_commands_at_once_are_each_done_once(running, algorithm: str)
     async with running(algorithm=algorithm) as there:
         voters = {f"v{number}": 1 for number in range(300)}
         opening = CreateDecision(id="big", question="?", electorate=voters, rule=rule_of("unanimous"))
-        await there.client.do(opening, timeout_s=30)
+        await there.client.do(opening, timeout_s=100)
         ballot = CastBallot(id="big", choice="accept")
-        told = await asyncio.gather(*(there.client.do(ballot, agent=voter, timeout_s=30) for voter in voters))
+        told = await asyncio.gather(*(there.client.do(ballot, agent=voter, timeout_s=100) for voter in voters))
         assert sorted(each.voted for each in told) == list(range(1, 301))

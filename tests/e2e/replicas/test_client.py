@@ -90,7 +90,7 @@ async def test_it_goes_where_it_is_sent(places: Path) -> None:
     async with group_of(places, follower, leader) as client:
         for _ in range(2):
             with pytest.raises(Invalid, match="no"):
-                await client.do(VOTE, timeout_s=30)
+                await client.do(VOTE, timeout_s=100)
     assert len(follower.asked) == 1, "it remembers who leads"
     assert [(each.session, each.number) for each in leader.commands()[1:]] == [(7, 1), (7, 2)]
 
@@ -98,7 +98,7 @@ async def test_it_goes_where_it_is_sent(places: Path) -> None:
 async def test_it_does_not_follow_to_who_is_none_of_its_group(places: Path) -> None:
     async with group_of(places, Replica(lambda asked: Told(asked.id, "not_leader", leader=9)), Replica(done)) as client:
         with pytest.raises(Invalid, match="no"):
-            await client.do(VOTE, timeout_s=30)
+            await client.do(VOTE, timeout_s=100)
 
 
 async def test_two_that_name_each_other_are_not_asked_without_a_pause(places: Path) -> None:
@@ -114,7 +114,7 @@ async def test_a_command_whose_answer_was_lost_is_asked_again_under_its_number(p
     first = Replica(lambda asked: next(answers, done)(asked))
     async with group_of(places, first, Replica(lambda _asked: "gone")) as client:
         with pytest.raises(Invalid, match="no"):
-            await client.do(VOTE, timeout_s=30)
+            await client.do(VOTE, timeout_s=100)
     _, *tries = first.commands()
     assert len(tries) == 3
     assert len(set(tries)) == 1, "the same session, number and body"
@@ -125,7 +125,7 @@ async def test_who_is_told_to_come_later_does(places: Path) -> None:
     replica = Replica(lambda asked: next(answers, done)(asked))
     async with group_of(places, replica) as client:
         with pytest.raises(Invalid, match="no"):
-            await client.do(VOTE, timeout_s=30)
+            await client.do(VOTE, timeout_s=100)
     assert len(replica.asked) == 5
 
 
@@ -142,7 +142,7 @@ async def test_a_session_that_has_expired_is_replaced_by_another(places: Path) -
 
     replica = Replica(rule)
     async with group_of(places, replica) as client:
-        asked = [client.do(VOTE, timeout_s=30) for _ in range(5)]
+        asked = [client.do(VOTE, timeout_s=100) for _ in range(5)]
         assert all(isinstance(each, Invalid) for each in await asyncio.gather(*asked, return_exceptions=True))
     assert sorted(each.number for each in replica.commands() if each.session == 8) == [1, 2, 3, 4, 5]
 
@@ -165,7 +165,7 @@ async def test_a_session_with_too_many_results_is_used_again_when_others_have_ar
 async def test_many_at_once_open_one_channel_and_one_session(places: Path) -> None:
     replica = Replica(done)
     async with group_of(places, replica) as client:
-        await asyncio.gather(*(client.do(VOTE, timeout_s=30) for _ in range(500)), return_exceptions=True)
+        await asyncio.gather(*(client.do(VOTE, timeout_s=100) for _ in range(500)), return_exceptions=True)
     assert len(replica.channels) == 1
     assert [each.session for each in replica.commands()].count(OPEN) == 1
 
@@ -175,7 +175,7 @@ async def test_what_nobody_waits_for_any_more_may_be_forgotten_by_all(places: Pa
     async with group_of(places, replica) as client:
         for _ in range(3):
             with pytest.raises(Invalid):
-                await client.do(VOTE, timeout_s=30)
+                await client.do(VOTE, timeout_s=100)
     assert [each.answered for each in replica.commands()[1:]] == [0, 1, 2]
 
 
@@ -195,13 +195,13 @@ async def test_a_replica_that_takes_too_long_is_left_for_another(places: Path, m
     monkeypatch.setattr("concerted.replicas.clients.client.ANSWER_S", 0.05)
     async with group_of(places, Replica(lambda _asked: None), Replica(done)) as client:
         with pytest.raises(Invalid, match="no"):
-            await client.do(VOTE, timeout_s=30)
+            await client.do(VOTE, timeout_s=100)
 
 
 async def test_who_waits_for_what_the_group_does_not_know_is_told(places: Path) -> None:
     async with group_of(places, Replica(lambda asked: ok(asked, MISSING))) as client:
         with pytest.raises(NotFound):
-            await client.wait(AwaitDecision(id="d"), timeout_s=30)
+            await client.wait(AwaitDecision(id="d"), timeout_s=100)
 
 
 async def test_who_gives_up_waiting_says_so(places: Path) -> None:
@@ -227,10 +227,10 @@ async def test_without_anybody_who_listens_it_ends_in_time_and_leaves_nothing_be
 async def test_a_client_that_is_closed_says_so_to_all_who_ask_it(places: Path) -> None:
     replica = Replica(lambda _asked: None)
     async with group_of(places, replica) as client:
-        asked = asyncio.create_task(client.read(GetDecision(id="d"), timeout_s=30))
+        asked = asyncio.create_task(client.read(GetDecision(id="d"), timeout_s=100))
         await replica.was_asked(1)
         await client.close()
         with pytest.raises(Unreachable, match="is closed"):
             await asked
         with pytest.raises(Unreachable, match="is closed"):
-            await client.read(GetDecision(id="d"), timeout_s=30)
+            await client.read(GetDecision(id="d"), timeout_s=100)

@@ -69,7 +69,7 @@ async def alone(folder: Path, *, count: int = 1, compact_entries: int = 1000) ->
     notes = Notes()
     replica = Replica(group, 1, file, notes, compact_entries=compact_entries)
     replica.start()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(150):
         if count == 1:  # it has written what it begins its term with
             is_done = False
             while not is_done:

@@ -82,7 +82,7 @@ async def test_a_decision_whose_primary_went_away_took_more_views_than_one(tmp_p
 
 
 async def test_a_group_decides_and_says_when(tmp_path: Path) -> None:
-    async with Signed(tmp_path) as there, asyncio.timeout(60):
+    async with Signed(tmp_path) as there, asyncio.timeout(150):
         opened = await there.client.do(OPEN, timeout_s=50)
         assert (opened.algorithm, abs(opened.created_at - time.time()) < 30) == ("pbft", True)
         waiting = asyncio.ensure_future(there.client.wait(AwaitDecision(id="d"), timeout_s=50))
@@ -95,7 +95,7 @@ async def test_a_group_decides_and_says_when(tmp_path: Path) -> None:
 
 
 async def test_one_replica_that_lies_is_believed_by_nobody(tmp_path: Path) -> None:
-    async with Signed(tmp_path, {1: Liar}) as there, asyncio.timeout(60):
+    async with Signed(tmp_path, {1: Liar}) as there, asyncio.timeout(150):
         assert (await there.client.do(OPEN, timeout_s=50)).status == "voting"
         await there.client.do(ACCEPT, agent="ann", timeout_s=50)
         assert (await there.client.do(ACCEPT, agent="bob", timeout_s=50)).status == "accepted"
@@ -110,7 +110,7 @@ async def test_one_replica_may_be_away_whoever_it_is(tmp_path: Path) -> None:
 
 
 async def test_with_two_of_four_nothing_is_carried_out(tmp_path: Path) -> None:
-    async with Signed(tmp_path) as there, asyncio.timeout(60):
+    async with Signed(tmp_path) as there, asyncio.timeout(150):
         await there.client.do(OPEN, timeout_s=50)
         for node in (3, 4):
             await there.servers.pop(node).close()
@@ -119,7 +119,7 @@ async def test_with_two_of_four_nothing_is_carried_out(tmp_path: Path) -> None:
 
 
 async def test_the_host_of_a_replica_speaks_for_itself_alone(tmp_path: Path) -> None:
-    async with Signed(tmp_path) as there, asyncio.timeout(60):
+    async with Signed(tmp_path) as there, asyncio.timeout(150):
         await there.client.do(OPEN, timeout_s=50)
         bob = there.as_client("replica-2", "2.key")
         assert (await bob.do(ACCEPT, agent="bob", timeout_s=50)).ballot == "accept"
@@ -129,7 +129,7 @@ async def test_the_host_of_a_replica_speaks_for_itself_alone(tmp_path: Path) -> 
 
 
 async def test_what_nobody_has_signed_is_not_carried_out(tmp_path: Path) -> None:
-    async with Signed(tmp_path) as there, asyncio.timeout(60):
+    async with Signed(tmp_path) as there, asyncio.timeout(150):
         stranger = GroupClient(there.group)
         with pytest.raises(TimedOut):
             await stranger.do(OPEN, timeout_s=1.0)
@@ -143,7 +143,7 @@ async def test_what_nobody_has_signed_is_not_carried_out(tmp_path: Path) -> None
 
 
 async def test_a_deadline_passes_when_enough_say_that_it_is_past(tmp_path: Path) -> None:
-    async with Signed(tmp_path) as there, asyncio.timeout(60):
+    async with Signed(tmp_path) as there, asyncio.timeout(150):
         await there.client.do(OPEN, timeout_s=50)
         soon = CreateDecision(id="soon", question="?", electorate={"ann": 1}, deadline_at=time.time() + 3.0)
         await there.client.do(soon, timeout_s=50)
