@@ -40,8 +40,10 @@ lint: $(PYTEST)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Most of these wait for other processes, so there is one more at a time than there are cores, and each takes the next test
+# when it is free: a share given out beforehand would leave one with all that takes long.
 slow: $(PYTEST) $(BIN)/concerted
-	$(PYTEST) -n 2 -m "crash or seeds or e2e or exams"
+	$(PYTEST) -n 3 --maxschedchunk=1 -m "crash or seeds or e2e or exams"
 
 # The order of a set must never decide an outcome; nor may the version of Python. In `test` and `slow` every process
 # hashes under a seed of its own, so one repeat of the rules under a known seed is enough here; each other Python has one

@@ -20,6 +20,8 @@ IN_CI = bool(os.environ.get("CI"))
 # The folder of a test (or, at the top of tests/, the module its file is named for) is its shelf.
 SLOW = {"crash", "seeds", "e2e", "exams"}
 SHELVES = {shelf: shelf for shelf in SLOW} | {"mutants": "seeds"}
+# What is begun first: what takes long and waits for other processes more than it computes; what is short comes last.
+ORDER = ["crash", "seeds", "exams", "e2e"]
 PURE = {"errors", "values", "kinds", "messages", "machine", "laws", "papers"}
 PURE |= {"fleet", "sync", "board", "allocation", "groups", "consensus", "swarm"}
 
@@ -44,13 +46,20 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with the shelf it stands on."""
+    """Mark each test with the shelf it stands on, and begin with the shelves that take longest."""
     for item in items:
         shelf = item.path.relative_to(TESTS).parts[0].removeprefix("test_").removesuffix(".py")
         if shelf in SHELVES:
             item.add_marker(SHELVES[shelf])
         elif shelf in PURE and not any(item.get_closest_marker(slow) for slow in SLOW):
             item.add_marker("pure")
+    items.sort(key=place_of)
+
+
+def place_of(item: pytest.Item) -> int:
+    """Return the place of a test's shelf in the order in which they are begun."""
+    marks = {mark.name for mark in item.iter_markers()}
+    return next((place for place, shelf in enumerate(ORDER) if shelf in marks), len(ORDER))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,8 +1,8 @@
 """Planted bugs: each is put into a core, and the stored seed must find it; the core itself must pass that seed.
 
 `pytest -m seeds tests/mutants --search` looks for another seed where the stored one finds its bug no more, at most
-SEARCH_S of CPU for each, and stores it.  A mutant is (name, module of concerted.consensus, a piece of its text that stands there
-once, what stands there instead); its functions take the place of the real ones while it is in.
+SEARCH_S of CPU for each, and stores it.  A mutant is (name, module of concerted.consensus, a piece of its text that
+stands there once, what stands there instead); its functions take the place of the real ones while it is in.
 """
 
 import contextlib
