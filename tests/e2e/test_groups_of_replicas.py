@@ -6,8 +6,9 @@ import json
 import os
 import signal
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -15,10 +16,12 @@ import pytest
 from concerted import Agent, open_coordinator, open_group
 from concerted.config.settings import Consensus, Coordination, Strategies
 from concerted.consensus.decisions.certificate import verify
-from concerted.consensus.replica_group import Entrust
+from concerted.consensus.keeper import Choose
 from concerted.errors import Conflict, Invalid, NotAllowed, NotFound, WrongPhase
 from concerted.launch import Session
 from concerted.ports.commands import Events
+from concerted.ports.store import Fenced, PrimitiveRecord, Stale, Write
+from concerted.stores.postgres.store import PostgresStore
 
 QUICK = Coordination(strategies=Strategies(consensus=Consensus(election_timeout=0.4, heartbeat_interval=0.1)))
 NAMES = ("ann", "bob", "cy")
@@ -150,7 +153,7 @@ def test_hosts_are_chosen_by_their_scores_and_named_groups_are_used_again(tmp_pa
     asyncio.run(main())
 
 
-def test_what_was_entrusted_to_a_group_before_a_crash_goes_to_no_other(tmp_path: Path) -> None:
+def test_what_a_group_was_chosen_for_before_a_crash_goes_to_no_other(tmp_path: Path) -> None:
     """The coordinator may have died after it had asked the group, and before it heard what came of it."""
 
     async def main() -> None:
@@ -158,7 +161,7 @@ def test_what_was_entrusted_to_a_group_before_a_crash_goes_to_no_other(tmp_path:
             for name in ("first", "second"):
                 await coordinator.replica_group(name).create("raft", NAMES)
             host = coordinator.owner.coordinator.primitives.host
-            await host.decide("replica_group", "second", Entrust("decision:ship"))
+            await host.decide("keeper", "decision:ship", Choose("second"))
             told = await coordinator.decision("ship").create("ship it?", ["ann"], algorithm="raft", group="first")
             assert told.group["id"].startswith("second-")
             assert (await coordinator.replica_group("first").get()).objects == ()
@@ -233,5 +236,54 @@ def test_a_node_on_a_database_has_decisions_kept_by_replicas_too(postgres) -> No
             assert (view.status, view.result["outcome"]) == ("completed", "accepted")
             told = await node.decision(view.result["decision"]).get()
             assert (told.algorithm, tuple(told.stored_by)) == ("raft", NAMES)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("kind", ["decision", "agreement", "decision_log"])
+def test_two_nodes_that_entrust_one_new_thing_in_the_same_instant_choose_one_group(
+    postgres, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Neither node writes its choice before both have made theirs, so both have chosen when nobody had."""
+    gate, at_gate = asyncio.Event(), []
+    append = PostgresStore.append
+
+    async def held_up(store: PostgresStore, writes: Sequence[Write]) -> list[int | Stale | Fenced]:
+        if not gate.is_set() and any(row.kind == "keeper.chosen" for write in writes for row in write.rows):
+            at_gate.append(store)
+            if len(at_gate) == 2:
+                gate.set()
+            await gate.wait()
+        return await append(store, writes)
+
+    monkeypatch.setattr(PostgresStore, "append", held_up)
+
+    def ask(node: Session) -> Awaitable[Any]:
+        match kind:
+            case "decision":
+                return node.decision("d").create("ship?", ["ann"], algorithm="raft")
+            case "agreement":
+                return node.agree("d", "blue", algorithm="raft")
+            case _:
+                return node.log("d").append("first", algorithm="raft", request_id="r", agent="ann")
+
+    async def main() -> None:
+        url = postgres()
+        async with (
+            open_coordinator(url, coordination=QUICK) as one,
+            open_coordinator(url, coordination=QUICK) as other,
+            asyncio.timeout(60),
+        ):
+            for number, node in enumerate((one, other)):
+                for name in NAMES:
+                    await node.register(Agent(f"{name}{number}"))
+            told = await asyncio.gather(ask(one), ask(other))
+            assert len(at_gate) == 2, "one had not chosen when the other did"
+            assert told[0].stored_by == told[1].stored_by
+            assert told[0].group == told[1].group
+            store = one.owner.coordinator.store
+            groups = [each.id for each in await store.find(PrimitiveRecord, {"kind": "replica_group"})]
+            assert len(groups) == 1, "a group that keeps nothing was left behind"
+            assert f"{kind}:d" in (await other.replica_group(groups[0]).get()).objects
 
     asyncio.run(main())

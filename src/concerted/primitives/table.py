@@ -26,6 +26,7 @@ MACHINES: Mapping[str, str] = {
     "election": "concerted.board.elections.election",
     "group": "concerted.board.memberships.membership",
     "replica_group": "concerted.consensus.replica_group",
+    "keeper": "concerted.consensus.keeper",
     "decision": "concerted.consensus.decisions.decision",
     "agreement": "concerted.consensus.agreement",
     "decision_log": "concerted.consensus.decision_log",

@@ -1,6 +1,6 @@
 """What groups of replicas keep: commands about it are theirs to decide, and what has happened is copied from them.
 
-a command with `algorithm: raft | paxos | pbft` --its object is entrusted to a group--> the group decides
+a command with `algorithm: raft | paxos | pbft` --a group is chosen, and its object entrusted to it--> the group decides
     --what has happened is copied into the coordinator's log--> the caller is answered from there
 """
 
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from concerted.consensus import replica_group
+from concerted.consensus.keeper import Choose, Keeper
 from concerted.consensus.keeping import REPLICATED, Replicated, is_elsewhere
 from concerted.consensus.replica_group import Entrust, ReplicaGroup
 from concerted.engine.replicas.groups import KIND, LOOK_S, Groups
@@ -20,7 +22,6 @@ from concerted.errors import ConcertedError, TimedOut
 from concerted.machine import Result
 from concerted.ports.primitive import Ask, Caller
 from concerted.ports.replica_groups import CreateReplicaGroup
-from concerted.ports.store import PrimitiveRecord
 from concerted.replicas.kept import MACHINES
 from concerted.values import AgentId
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Keepers"]
 
+KEEPER = "keeper"
 KNOWN_COUNT = 10_000  # objects whose group is remembered
 
 
@@ -88,26 +90,48 @@ class Keepers:
         return msgspec.structs.replace(result, **{name: value for name, value in facts.items() if name in known})
 
     async def _entrusted(self, stream: str, command: Ask, caller: Caller) -> Tended:
-        """Return the group that is to keep something: the one that has been entrusted with it, also if nothing came of
-        that yet; else the one that was named, one that fits, or a new one.
+        """Return the group that is to keep something: the one that was chosen for it, here or by another node, also if
+        nothing came of that yet; else the one that was named, one that fits, or a new one.
+        """
+        host = self._of.primitives.host
+        algorithm: Replicated = getattr(command, "algorithm")  # noqa: B009
+        async with self._choosing:
+            chosen: Keeper | None = (await host.reach(KEEPER, stream)).state
+            if chosen is None or await self._came_to_nothing(chosen, stream):
+                choice = await self._choice(command, caller, None if chosen is None else chosen.group)
+                chosen = (await host.decide(KEEPER, stream, choice)).state
+            assert chosen is not None, f"no group was chosen for {stream}"
+            if chosen.hosts and (await host.reach(KIND, chosen.group)).state is None:
+                making = CreateReplicaGroup(id=chosen.group, algorithm=algorithm, hosts=chosen.hosts)
+                await host.decide(KIND, chosen.group, making.request(caller))
+            tended = await self._groups.ready(chosen.group, algorithm)
+            await host.decide(KIND, chosen.group, Entrust(stream))
+            return tended
+
+    async def _choice(self, command: Ask, caller: Caller, instead_of: str | None) -> Choose:
+        """Choose a group for something; nothing is made yet.
+
+        Raises:
+            ConcertedError: the one that was named is none, or there cannot be a new one.
         """
         algorithm: Replicated = getattr(command, "algorithm")  # noqa: B009
         named: str | None = getattr(command, "group", None)
         hosts: tuple[AgentId, ...] = getattr(command, "replicas", ())
-        async with self._choosing:
-            keeper = await self._group_of(stream)
-            if keeper is not None:  # it was asked before, and may have done it: never two
-                return await self._groups.ready(keeper.terms.id, algorithm)
-            id = named or await self._groups.fitting(algorithm, hosts)
-            if id is None:
-                id = f"{algorithm}-{secrets.token_hex(3)}"
-                making = CreateReplicaGroup(id=id, algorithm=algorithm, hosts=hosts)
-                making = await self._groups.prepared(making)  # type: ignore[assignment]
-                await self._of.primitives.host.decide(KIND, id, making.request(caller))
-                self._groups.form_soon(id)
-            tended = await self._groups.ready(id, algorithm)
-            await self._of.primitives.host.decide(KIND, id, Entrust(stream))
-            return tended
+        if named is not None:
+            await self._groups.ready(named, algorithm)
+            return Choose(named, (), instead_of)
+        there = await self._groups.fitting(algorithm, hosts)
+        if there is not None:
+            return Choose(there, (), instead_of)
+        making = CreateReplicaGroup(id=f"{algorithm}-{secrets.token_hex(3)}", algorithm=algorithm, hosts=hosts)
+        making = await self._groups.prepared(making)  # type: ignore[assignment]
+        replica_group.decide(None, making.request(caller), caller.now)  # a group that cannot be is not chosen
+        return Choose(making.id, making.hosts, instead_of)
+
+    async def _came_to_nothing(self, chosen: Keeper, stream: str) -> bool:
+        """Say whether the group that was chosen is over, and never kept the thing."""
+        state: ReplicaGroup | None = (await self._of.primitives.host.reach(KIND, chosen.group)).state
+        return state is not None and state.is_over and stream not in state.objects
 
     def _patience_s(self) -> float:
         """Return how long a group may take: a command's time, or as many elections as may fail if that is longer."""
@@ -132,12 +156,11 @@ class Keepers:
         if known is not None:
             state: ReplicaGroup = (await host.reach(KIND, known)).state
             return state
-        for status in ("ready", "ending", "ended"):
-            for record in await self._of.store.find(PrimitiveRecord, {"kind": KIND, "status": status}):
-                state = (await host.reach(KIND, record.id)).state
-                if stream in state.objects:
-                    if len(self._known) >= KNOWN_COUNT:
-                        self._known.clear()
-                    self._known[stream] = record.id
-                    return state
-        return None
+        chosen: Keeper | None = (await host.reach(KEEPER, stream)).state
+        group: ReplicaGroup | None = None if chosen is None else (await host.reach(KIND, chosen.group)).state
+        if chosen is None or group is None or stream not in group.objects:
+            return None
+        if len(self._known) >= KNOWN_COUNT:
+            self._known.clear()
+        self._known[stream] = chosen.group
+        return group
