@@ -104,7 +104,7 @@ class Replica:
         self._clock = Clock(self)
         self._snapshots = Snapshots(compact_entries, file.stored.snapshot.index)
         self._leader: NodeId | None = None
-        self._said_at, self._said_term = 0.0, 0
+        self._said_at = 0.0
         self._stopped = False
         self._alive = Alive(self)
         stored = file.stored
@@ -150,9 +150,8 @@ class Replica:
 
     def propose(self, command: bytes) -> None:
         """Have a session's command put into the log, together with what else comes now."""
-        is_stale = time.time() - max(self.kept.now, self._said_at) > STALE_S or self.core.term > self._said_term
-        if self._kind.is_signed and command and is_stale:
-            self._said_at, self._said_term = time.time(), self.core.term
+        if self._kind.is_signed and command and time.time() - max(self.kept.now, self._said_at) > STALE_S:
+            self._said_at = time.time()
             self._proposals.append(b"")
         self._proposals.append(command)
         self._flush_soon()
@@ -164,9 +163,8 @@ class Replica:
 
     def agree(self, stream: str, given: bytes) -> None:
         """Propose a value for an agreement, with no leader and no log: `Heard.agreed` says what was chosen."""
-        now = self._loop.time()
         with self._alive:
-            ready = self.core.agree(stream, self._entering.wrap([given], self.core.term)[0], now)  # type: ignore[attr-defined]
+            ready = self.core.agree(stream, self._entering.wrap([given], self.core.term)[0], self._loop.time())  # type: ignore[attr-defined]
             self._take(ready)
             if ready.refused is not None:
                 self._heard.agreed(stream)
@@ -224,6 +222,8 @@ class Replica:
         if self.core.leader != self._leader:
             self._leader = self.core.leader
             self._heard.led_by(self._leader, self.core.term)
+            if self._kind.is_signed and self._leader is not None:
+                self.propose(b"")  # so that the view, which no entry has by itself, is said
 
     def _on_disk(self, done: Future[None]) -> None:
         """Go back to the loop, from the disk's thread."""
