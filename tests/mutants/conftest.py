@@ -12,6 +12,7 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 
@@ -97,4 +98,6 @@ def pairs(module: ModuleType, twin: ModuleType) -> Iterator[tuple[FunctionType, 
 
 
 def unwrapped(member):
+    if isinstance(member, cached_property):
+        return member.func
     return member.fget if isinstance(member, property) else getattr(member, "__func__", member)

@@ -15,13 +15,13 @@ MUTANTS = [
     (
         "its vote is not persisted",
         "raft.node",
-        "hard_changed = (server.term, server.vote) != (self._stored_term, self._stored_vote)",
+        "hard_changed = server.term != self._stored_term or server.vote != self._stored_vote",
         "hard_changed = server.term != self._stored_term",
     ),
     (
         "its term is not persisted",
         "raft.node",
-        "hard_changed = (server.term, server.vote) != (self._stored_term, self._stored_vote)",
+        "hard_changed = server.term != self._stored_term or server.vote != self._stored_vote",
         "hard_changed = server.vote != self._stored_vote and server.vote is not None",
     ),
     (
@@ -57,8 +57,8 @@ MUTANTS = [
     (
         "takes replies of an old term",
         "raft.node",
-        "case _ if message.term < server.term and not (isinstance(message, Vote) and message.pre):",
-        "case _ if message.term < 0:",
+        "message.term < server.term and not isinstance(message, RequestVote):",
+        "message.term < server.term and isinstance(message, Append | InstallSnapshot):",
     ),
     (
         "counts a duplicate vote",
@@ -96,8 +96,8 @@ MUTANTS = [
     (
         "while joint, the new majority alone decides",
         "quorum",
-        "[half for half in (configuration.voters, configuration.outgoing) if half]",
-        "[configuration.voters]",
+        "[half for half in (self.voters, self.outgoing) if half]",
+        "[self.voters]",
     ),
     (
         "changes members at once, without a joint configuration",
@@ -114,8 +114,8 @@ MUTANTS = [
     (
         "learners count",
         "quorum",
-        "[half for half in (configuration.voters, configuration.outgoing) if half]",
-        "[half for half in (configuration.members, configuration.outgoing) if half]",
+        "[half for half in (self.voters, self.outgoing) if half]",
+        "[half for half in (self.members, self.outgoing) if half]",
     ),
     (
         "a majority is half",
@@ -126,8 +126,8 @@ MUTANTS = [
     (
         "reads without asking anybody",
         "raft.reads",
-        "rounds | {server.id: leading.round}",
-        "dict.fromkeys(server.log.configuration.members, leading.round)",
+        "agreed(server.log.configuration, rounds)",
+        "leading.round",
     ),
     (
         "reads before anything of its term is committed",

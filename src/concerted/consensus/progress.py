@@ -64,8 +64,10 @@ class Progress:
     def acknowledged(self, index: int) -> bool:
         """Take note that the logs are the same up to an index; say whether that is news."""
         news = index > self.match
-        self.match = max(self.match, index)
-        self.next = max(self.next, self.match + 1)
+        if news:
+            self.match = index
+        if self.next <= self.match:
+            self.next = self.match + 1
         while self.under_way and self.under_way[0] <= index:
             self.under_way.popleft()
         if self.state == "probe" or (self.state == "snapshot" and self.match >= self.snapshot_index):

@@ -57,6 +57,12 @@ class Configuration(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
         """Everybody who is sent the log, ascending."""
         return tuple(sorted({*self.voters, *self.outgoing, *self.learners}))
 
+    @cached_property
+    def halves(self) -> tuple[tuple[NodeId, ...], ...]:
+        """The groups of voters of each of which a decision needs a majority: one, or two while it is joint."""
+        assert self.voters, "nobody can decide anything in a configuration without voters"
+        return tuple([half for half in (self.voters, self.outgoing) if half])
+
     def is_voter(self, node: NodeId) -> bool:
         """Say whether a server's vote counts, in either half."""
         return node in self.voters or node in self.outgoing
@@ -103,30 +109,27 @@ def is_quorum(configuration: Configuration, nodes: Mapping[NodeId, bool]) -> boo
 
 def tally(configuration: Configuration, votes: Mapping[NodeId, bool]) -> Tally:
     """Count an election.  votes: server -> what it said; who has not answered is missing, strangers are ignored."""
-    halves = [_tally(half, votes) for half in _halves(configuration)]
-    if "lost" in halves:
+    results = [_tally(half, votes) for half in configuration.halves]
+    if "lost" in results:
         return "lost"
-    return "pending" if "pending" in halves else "won"
+    return "pending" if "pending" in results else "won"
 
 
 def agreed(configuration: Configuration, reached: Mapping[NodeId, int]) -> int:
     """Return the highest number that a quorum has reached.  reached: server -> number; 0 if it is missing."""
-    return min(
-        [
-            sorted([reached.get(node, 0) for node in half])[len(half) - majority(len(half))]
-            for half in _halves(configuration)
-        ]
-    )
-
-
-def _halves(configuration: Configuration) -> list[tuple[NodeId, ...]]:
-    assert configuration.voters, "nobody can decide anything in a configuration without voters"
-    return [half for half in (configuration.voters, configuration.outgoing) if half]
+    least = None
+    for half in configuration.halves:
+        count = len(half)
+        number = sorted([reached.get(node, 0) for node in half])[count - majority(count)]
+        if least is None or number < least:
+            least = number
+    assert least is not None
+    return least
 
 
 def _tally(voters: tuple[NodeId, ...], votes: Mapping[NodeId, bool]) -> Tally:
-    granted = sum(votes.get(node, False) for node in voters)
-    refused = sum(not votes.get(node, True) for node in voters)
-    if granted >= majority(len(voters)):
+    said = [votes[node] for node in voters if node in votes]
+    needed = majority(len(voters))
+    if said.count(True) >= needed:
         return "won"
-    return "lost" if len(voters) - refused < majority(len(voters)) else "pending"
+    return "lost" if len(voters) - said.count(False) < needed else "pending"

@@ -54,7 +54,7 @@ class Network:
     """Carries messages.  lost, doubled: how many of them were."""
 
     def __init__(self, loop: Timed, faults: Faults, rng: random.Random) -> None:
-        self._loop = loop
+        self._time = loop.time
         self._faults = faults
         self._rng = rng
         self.carried = self.lost = self.doubled = 0
@@ -66,12 +66,13 @@ class Network:
         if rng.random() < faults.drop:
             self.lost += 1
             return
-        copies = 2 if rng.random() < faults.duplicate else 1
-        self.doubled += copies - 1
-        for _ in range(copies):
+        twice = rng.random() < faults.duplicate
+        to.call_at(self._arrival(pipe), deliver, *message)
+        if twice:
+            self.doubled += 1
             to.call_at(self._arrival(pipe), deliver, *message)
         if faults.replay and rng.random() < faults.replay:
-            to.call_at(self._loop.time() + rng.uniform(*REPLAYED_S), deliver, *message)
+            to.call_at(self._time() + rng.uniform(*REPLAYED_S), deliver, *message)
 
     def heal(self) -> None:
         """Lose, double and overtake nothing any more, and be quick."""
@@ -79,11 +80,13 @@ class Network:
 
     def _arrival(self, pipe: Pipe) -> float:
         faults, rng = self._faults, self._rng
-        slowest = max(faults.delay, SHORTEST_S)
-        at = max(self._loop.time() + rng.uniform(SHORTEST_S, slowest), pipe.blocked_until)
+        slowest = faults.delay if faults.delay > SHORTEST_S else SHORTEST_S
+        at = self._time() + (SHORTEST_S + (slowest - SHORTEST_S) * rng.random())
+        at = at if at > pipe.blocked_until else pipe.blocked_until
         if rng.random() < faults.reorder:
             return at + rng.uniform(0.0, 4 * slowest)
-        pipe.free_at = max(at, pipe.free_at + STEP_S)
+        behind = pipe.free_at + STEP_S
+        pipe.free_at = at if at > behind else behind
         return pipe.free_at
 
 

@@ -105,11 +105,11 @@ def test_a_write_that_was_overtaken_makes_nothing_durable(boxes) -> None:
 
 def test_each_entry_is_handed_out_once_and_again_if_it_changes(boxes) -> None:
     log = log_with(boxes, 1)
-    assert not log.has_unwritten
+    assert log.unwritten_index == 2
     log.append(boxes(2, 2, after=1))
-    assert log.has_unwritten
+    assert log.unwritten_index == 2
     assert len(log.write(1)) == 2
-    assert not log.has_unwritten
+    assert log.unwritten_index == 4
     log.merge(boxes(3, after=2))
     assert log.write(2) == boxes(3, after=2)
 

@@ -191,7 +191,7 @@ def test_what_was_said_before_a_removal_is_not_counted_after_a_return(alone) -> 
     assert server.raft.log.commit_index == committed, "3 has left, and its word with it"
     server._do(server.raft.change_members((1, 2), (4,), server.now))
     server.hears(Appended(1, 4, 1, 2, True, server.raft.log.last_index))
-    assert server.raft._server.leading.followers[4].match == 0, "that was the session of 3"
+    assert server.raft.server.leading.followers[4].match == 0, "that was the session of 3"
 
 
 def test_a_follower_cut_back_falls_back_to_the_configuration_before(alone, boxes) -> None:

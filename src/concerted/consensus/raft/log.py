@@ -22,20 +22,26 @@ __all__ = ["Log"]
 
 
 class Log:
-    """Entries by index.  A log that is read back from a disk is durable in whole and committed up to its snapshot."""
+    """Entries by index.  A log that is read back from a disk is durable in whole and committed up to its snapshot.
+
+    last_index: of the newest entry, or of the snapshot.  unwritten_index: from here on nothing has been handed out to
+    be written.  configuration: the newest one, committed or not, which a server uses from the moment that it is in its
+    log (section 6); configuration_index: where that stands.
+    """
 
     def __init__(self, snapshot: Snapshot, entries: Sequence[Entry] = ()) -> None:
         self.snapshot = snapshot
         self._entries: list[Entry] = list(entries)
-        self.last_index = snapshot.index + len(self._entries)  # of the newest entry, or of the snapshot
+        self.last_index = snapshot.index + len(self._entries)
         indexes = [snapshot.index, *(entry.index for entry in entries)]
         assert all(after == before + 1 for before, after in pairwise(indexes)), f"a gap in {indexes}"
         self.commit_index = snapshot.index
         self.durable_index = self.last_index
-        self._unwritten_index = self.last_index + 1  # from here on nothing has been handed out to be written
+        self.unwritten_index = self.last_index + 1
         self._writes: deque[list[int]] = deque()  # [number, up to which index], oldest first
         self._configurations = [(snapshot.index, snapshot.configuration)]
         self._note_configurations(self._entries)
+        self._use_newest()
 
     # Looking
 
@@ -43,16 +49,6 @@ class Log:
     def last_term(self) -> int:
         """The term of the newest entry, or of the snapshot."""
         return self._entries[-1].term if self._entries else self.snapshot.term
-
-    @property
-    def configuration(self) -> Configuration:
-        """The newest one, committed or not: a server uses it from the moment that it is in its log (section 6)."""
-        return self._configurations[-1][1]
-
-    @property
-    def configuration_index(self) -> int:
-        """Where the newest configuration stands."""
-        return self._configurations[-1][0]
 
     def configuration_at(self, index: int) -> Configuration:
         """Return the newest configuration up to an index that is not before the snapshot."""
@@ -65,16 +61,16 @@ class Log:
 
     def term_at(self, index: int) -> int | None:
         """Return the term of an entry; None if it is compacted away or not there yet."""
-        offset = index - self.snapshot.index
-        if offset == 0:
-            return self.snapshot.term
-        return self._entries[offset - 1].term if 0 < offset <= len(self._entries) else None
+        base = self.snapshot.index
+        if base < index <= self.last_index:
+            return self._entries[index - base - 1].term
+        return self.snapshot.term if index == base else None
 
     def between(self, after: int, upto: int) -> tuple[Entry, ...]:
         """Return the entries with `after < index <= upto`."""
         base = self.snapshot.index
         assert base <= after, f"entries after {after} are compacted away up to {base}"
-        return tuple(self._entries[after - base : max(upto, after) - base])
+        return tuple(self._entries[after - base : upto - base]) if after < upto else ()
 
     def batch(self, after: int, count: int, size_bytes: int) -> tuple[Entry, ...]:
         """Return at most `count` entries after an index, with commands of at most so many bytes; at least one."""
@@ -104,11 +100,13 @@ class Log:
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Add entries at the end: what a leader does, and the only thing that it ever does to its log (5.3)."""
+        last_index, last_term = self.last_index, self.last_term
         for entry in entries:
-            assert entry.index == self.last_index + 1, f"entry {entry.index} after {self.last_index}"
-            assert entry.term >= self.last_term, f"an entry of term {entry.term} after one of {self.last_term}"
-            self._entries.append(entry)
-            self.last_index += 1
+            assert entry.index == last_index + 1, f"entry {entry.index} after {last_index}"
+            assert entry.term >= last_term, f"an entry of term {entry.term} after one of {last_term}"
+            last_index, last_term = entry.index, entry.term
+        self._entries += entries
+        self.last_index = last_index
         self._note_configurations(entries)
 
     def merge(self, entries: Sequence[Entry]) -> None:
@@ -139,6 +137,7 @@ class Log:
         self.snapshot = snapshot
         later = [(at, held) for at, held in self._configurations if at > snapshot.index]
         self._configurations = [(snapshot.index, snapshot.configuration), *later]
+        self._use_newest()
 
     def restore(self, snapshot: Snapshot) -> None:
         """Put a leader's snapshot in the place of the whole log (section 7)."""
@@ -147,20 +146,16 @@ class Log:
         self.last_index = snapshot.index + len(self._entries)
         self.commit_index = snapshot.index
         self._configurations = [(snapshot.index, snapshot.configuration)]
+        self._use_newest()
         self._forget_writes(snapshot.index)
-        self._unwritten_index = snapshot.index + 1
+        self.unwritten_index = snapshot.index + 1
 
     # Writing
 
-    @property
-    def has_unwritten(self) -> bool:
-        """Whether there are entries that were not handed out to be written yet."""
-        return self._unwritten_index <= self.last_index
-
     def write(self, number: int) -> tuple[Entry, ...]:
         """Hand out what is to be written, as the write of this number; what stood at these indexes is replaced."""
-        entries = self.between(max(self._unwritten_index - 1, self.snapshot.index), self.last_index)
-        self._unwritten_index = self.last_index + 1
+        entries = self.between(max(self.unwritten_index - 1, self.snapshot.index), self.last_index)
+        self.unwritten_index = self.last_index + 1
         self._writes.append([number, self.last_index])
         return entries
 
@@ -175,8 +170,9 @@ class Log:
         del self._entries[index - self.snapshot.index - 1 :]
         self.last_index = index - 1
         self._configurations = [(at, held) for at, held in self._configurations if at < index]
+        self._use_newest()
         self._forget_writes(index - 1)
-        self._unwritten_index = min(self._unwritten_index, index)
+        self.unwritten_index = min(self.unwritten_index, index)
 
     def _forget_writes(self, upto: int) -> None:
         """Let no write that is under way count for more than the entries up to an index."""
@@ -188,3 +184,7 @@ class Log:
         for entry in entries:
             if entry.configuration is not None:
                 self._configurations.append((entry.index, entry.configuration))
+                self._use_newest()
+
+    def _use_newest(self) -> None:
+        self.configuration_index, self.configuration = self._configurations[-1]

@@ -48,7 +48,7 @@ def after_commit(server: Server) -> None:
     log = server.log
     if log.configuration_index > log.commit_index:
         return
-    if log.configuration.is_joint:
+    if log.configuration.outgoing:
         _append(server, log.configuration.final())
     elif not log.configuration.is_voter(server.id):
         heartbeat(server)  # the others hear from it that the change is committed

@@ -33,14 +33,20 @@ RaftReady = Ready[Message, Write]
 
 
 class Raft:
-    """One server.  Restarted, it is made anew from what its disk holds; nothing else outlives it."""
+    """One server.  Restarted, it is made anew from what its disk holds; nothing else outlives it.
+
+    id: which no other server ever has.  next_deadline: when to call `wake`, if no input comes before that changes it.
+    log, server: its log and all of its state, to be looked at.
+    """
 
     def __init__(
         self, node: NodeId, settings: Settings, stored: Stored, *, dice: Callable[[], float], now: float
     ) -> None:
         log = Log(stored.snapshot, stored.entries)
-        self._server = Server(node, settings, dice, log, stored.term, stored.vote, now=now)
-        self._server.election_at = now + grace(self._server)
+        self.id = node
+        self.log = log
+        self.server = Server(node, settings, dice, log, stored.term, stored.vote, now=now)
+        self.server.election_at = self.next_deadline = now + grace(self.server)
         self._stored_term, self._stored_vote = stored.term, stored.vote
         self._handed_out = log.commit_index  # up to here entries were given out to be applied
         self._number = 0
@@ -48,44 +54,25 @@ class Raft:
     # What there is to see
 
     @property
-    def id(self) -> NodeId:
-        """Its id, which no other server ever has."""
-        return self._server.id
-
-    @property
     def term(self) -> int:
         """The newest term that it has seen."""
-        return self._server.term
+        return self.server.term
 
     @property
     def role(self) -> Role:
         """What it is now."""
-        return self._server.role
+        return self.server.role
 
     @property
     def leader(self) -> NodeId | None:
         """Who leads this term, as far as it knows."""
-        return self._server.leader
-
-    @property
-    def log(self) -> Log:
-        """Its log, to be looked at."""
-        return self._server.log
+        return self.server.leader
 
     @property
     def followers(self) -> Mapping[NodeId, Progress]:
         """What a leader knows of its followers, to be looked at; of others, nothing."""
-        leading = self._server.leadership
+        leading = self.server.leadership
         return {} if leading is None else leading.followers
-
-    @property
-    def next_deadline(self) -> float:
-        """When to call `wake`, if no input comes before that changes it."""
-        leading = self._server.leadership
-        if leading is None:
-            return self._server.election_at
-        due = min(leading.heartbeat_at, leading.quorum_check_at)
-        return due if leading.successor is None else min(due, leading.transfer_until)
 
     # Inputs
 
@@ -93,24 +80,24 @@ class Raft:
         """Take a message from the network."""
         server = self._begin(now)
         assert message.to == server.id, f"a message for server {message.to} came to {server.id}"
-        self._adopt_term(message)
+        if message.term > server.term:
+            self._adopt_term(message)
+        if message.term < server.term and not isinstance(message, RequestVote):
+            self._receive_late(message)
+            return self._ready()
         match message:
-            case RequestVote():
-                elections.take_request_vote(server, message)
-            case Append() | InstallSnapshot() if message.term < server.term:
-                self._refuse_former_leader(message)
             case Append():
                 replication.take_append(server, message)
-            case InstallSnapshot():
-                replication.take_snapshot(server, message)
-            case _ if message.term < server.term and not (isinstance(message, Vote) and message.pre):
-                pass  # an answer, or a wish, of a term that is over
-            case Vote():
-                elections.take_vote(server, message)
             case Appended():
                 if server.role == "leader":
                     replication.take_appended(server, message)
                     transfer.go_on(server, message.source)
+            case RequestVote():
+                elections.take_request_vote(server, message)
+            case Vote():
+                elections.take_vote(server, message)
+            case InstallSnapshot():
+                replication.take_snapshot(server, message)
             case TimeoutNow():
                 elections.take_timeout_now(server, message)
         return self._ready()
@@ -163,7 +150,7 @@ class Raft:
 
         data: the state machine's state after the entry at `index`, which came in an earlier Ready.
         """
-        server, log = self._begin(now), self._server.log
+        server, log = self._begin(now), self.server.log
         term = log.term_at(index)
         assert index <= self._handed_out, f"entry {index} was not given out to be applied"
         assert term is not None, f"entry {index} is compacted away already"
@@ -198,31 +185,38 @@ class Raft:
     # How an input begins and ends
 
     def _begin(self, now: float) -> Server:
-        assert now >= self._server.now, f"time of server {self.id} went back from {self._server.now} to {now}"
-        self._server.now = now
-        return self._server
+        assert now >= self.server.now, f"time of server {self.id} went back from {self.server.now} to {now}"
+        self.server.now = now
+        return self.server
+
+    def _receive_late(self, message: Message) -> None:
+        """Take a message of a term that is over (5.1): tell who led it; its answers and wishes count no more."""
+        match message:
+            case Append() | InstallSnapshot():
+                self._refuse_former_leader(message)
+            case Vote() if message.pre:
+                elections.take_vote(self.server, message)  # it has the term of who answers, which may be behind
 
     def _adopt_term(self, message: Message) -> None:
         """Revert to a follower of a higher term (5.1), unless somebody only asks whether it could begin one."""
-        server = self._server
-        if message.term <= server.term:
-            return
+        server = self.server
         if isinstance(message, RequestVote) and (message.pre or (elections.is_sticky(server) and not message.transfer)):
             return
         follow(server, message.term)
 
     def _refuse_former_leader(self, message: Append | InstallSnapshot) -> None:
-        """Tell who led an earlier term that this is over (5.1)."""
-        server = self._server
+        """Tell who led an earlier term that this is over."""
+        server = self.server
         server.messages.append(
             Appended(message.source, server.id, server.term, message.session, success=False, index=0)
         )
 
     def _refusal(self, count: int) -> Refusal | None:
-        server = self._server
-        if server.role != "leader":
+        server = self.server
+        leading = server.leadership
+        if leading is None:
             return Refusal("not_leader", server.leader)
-        if server.leading.successor is not None:
+        if leading.successor is not None:
             return Refusal("transferring", server.id)
         if server.log.last_index - server.log.commit_index + count > server.settings.uncommitted_count:
             return Refusal("overloaded", server.id)
@@ -230,14 +224,19 @@ class Raft:
 
     def _ready(self, refused: Refusal | None = None, index: int | None = None) -> RaftReady:
         """Hand out everything that has come up since the last Ready."""
-        server, log = self._server, self._server.log
+        server, log = self.server, self.log
         if server.role == "leader":
             membership.after_commit(server)
-        if server.role == "leader" and (server.leading.reads or server.leading.early_reads):
-            reads.confirm(server)
-        restore, server.restore = server.restore, None
+        leading = server.leadership
+        if leading is None:
+            self.next_deadline = server.election_at
+        else:
+            if leading.reads or leading.early_reads:
+                reads.confirm(server)
+            self.next_deadline = leading.next_deadline()
+        restore = server.restore
         if restore is not None:
-            self._handed_out = restore.index
+            self._handed_out, server.restore = restore.index, None
         committed: tuple[Entry, ...] = ()
         if log.commit_index > self._handed_out:
             committed = log.between(self._handed_out, log.commit_index)
@@ -245,11 +244,12 @@ class Raft:
         messages: tuple[Message, ...] = ()
         if server.messages:
             messages, server.messages = tuple(server.messages), []
-        ready_reads, lost_reads = tuple(server.reads), tuple(server.lost_reads)
-        if ready_reads:
-            server.reads = []
-        if lost_reads:
-            server.lost_reads = []
+        ready_reads: tuple[ReadId, ...] = ()
+        if server.reads:
+            ready_reads, server.reads = tuple(server.reads), []
+        lost_reads: tuple[ReadId, ...] = ()
+        if server.lost_reads:
+            lost_reads, server.lost_reads = tuple(server.lost_reads), []
         write = self._write(restore is not None)
         if not (write or messages or committed or ready_reads or lost_reads or refused):
             return NOTHING
@@ -257,13 +257,12 @@ class Raft:
 
     def _write(self, restores: bool) -> Write | None:
         """Return what must be durable before this Ready's messages leave; None if all of it is already handed out."""
-        server, log = self._server, self._server.log
-        hard_changed = (server.term, server.vote) != (self._stored_term, self._stored_vote)
-        snapshot, server.new_snapshot = server.new_snapshot, None
-        if restores:
-            snapshot = log.snapshot
-        if not (hard_changed or snapshot is not None or log.has_unwritten):
+        server, log = self.server, self.log
+        hard_changed = server.term != self._stored_term or server.vote != self._stored_vote
+        snapshot = log.snapshot if restores else server.new_snapshot
+        if not hard_changed and snapshot is None and log.unwritten_index > log.last_index:
             return None
+        server.new_snapshot = None
         self._number += 1
         self._stored_term, self._stored_vote = server.term, server.vote
         return Write(self._number, server.term, server.vote, snapshot, restores, log.write(self._number))

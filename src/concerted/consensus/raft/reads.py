@@ -36,7 +36,8 @@ def confirm(server: Server) -> None:
         ask(server, early)
     if leading.reads:
         rounds = {peer: progress.round for peer, progress in leading.followers.items()}
-        answered = agreed(server.log.configuration, rounds | {server.id: leading.round})
+        rounds[server.id] = leading.round
+        answered = agreed(server.log.configuration, rounds)
         while leading.reads and leading.reads[0][0] <= answered:
             server.reads += leading.reads.pop(0)[1]
 

@@ -83,6 +83,8 @@ def try_to_commit(server: Server) -> None:
     committed as well, by log matching.  The leader itself counts for what is on its own disk.
     """
     log = server.log
+    if log.commit_index == log.last_index:
+        return
     stored = {peer: progress.match for peer, progress in server.leading.followers.items()}
     stored[server.id] = log.durable_index
     index = agreed(log.configuration, stored)
@@ -153,7 +155,8 @@ def take_append(server: Server, message: Append) -> None:
     if message.prev_index < log.commit_index:
         _answer(server, message, success=True, index=log.commit_index)  # so far every log of a leader is the same
     elif log.term_at(message.prev_index) == message.prev_term:
-        log.merge(message.entries)
+        if message.entries:
+            log.merge(message.entries)
         last = message.prev_index + len(message.entries)
         log.commit_to(min(message.commit, last))  # what follows `last` here may conflict (figure 2, step 5)
         _answer(server, message, success=True, index=last)
@@ -177,7 +180,8 @@ def take_snapshot(server: Server, message: InstallSnapshot) -> None:
 def _hear(server: Server, message: Append | InstallSnapshot) -> None:
     """Acknowledge the leader of this term: nobody else can be (5.2)."""
     assert server.role != "leader", f"servers {server.id} and {message.source} both lead term {server.term}"
-    follow(server, message.term, message.source)
+    if server.role != "follower" or server.leader != message.source:
+        follow(server, message.term, message.source)
     server.heard_at = server.now
     server.election_at = server.now + grace(server)
 

@@ -49,6 +49,11 @@ class Leadership:
     successor: NodeId | None = None
     transfer_until: float = 0.0
 
+    def next_deadline(self) -> float:
+        """Return when something is due."""
+        due = self.heartbeat_at if self.heartbeat_at < self.quorum_check_at else self.quorum_check_at
+        return due if self.successor is None else min(due, self.transfer_until)
+
 
 @dataclass(slots=True)
 class Server:
@@ -102,8 +107,8 @@ def follow(server: Server, term: int, leader: NodeId | None = None) -> None:
         server.election_at = server.now + grace(server)
     server.role = "follower"
     server.votes = {}
-    if leader is not None:
-        assert server.leader in {None, leader}, f"term {term} has two leaders, {server.leader} and {leader}"
+    if leader is not None and server.leader != leader:
+        assert server.leader is None, f"term {term} has two leaders, {server.leader} and {leader}"
         server.leader = leader
 
 

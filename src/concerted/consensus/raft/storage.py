@@ -42,11 +42,12 @@ class Write(msgspec.Struct, frozen=True):
 
 
 class Contents:
-    """What a sequence of writes comes to."""
+    """What a sequence of writes comes to.  last_index: of the last entry, or of the snapshot."""
 
     def __init__(self, stored: Stored) -> None:
         self.term, self.vote, self.snapshot = stored.term, stored.vote, stored.snapshot
         self.entries: list[Entry] = list(stored.entries)
+        self.last_index = self.snapshot.index + len(self.entries)
 
     def take(self, write: Write) -> None:
         """Take the next write."""
@@ -58,20 +59,17 @@ class Contents:
         if write.entries:
             first = write.entries[0].index
             del self.entries[first - self.snapshot.index - 1 :]
-            assert first == self.last_index + 1, f"a gap: entry {first} is written after {self.last_index}"
+            last_index = self.snapshot.index + len(self.entries)
+            assert first == last_index + 1, f"a gap: entry {first} is written after {last_index}"
             self.entries += write.entries
-
-    @property
-    def last_index(self) -> int:
-        """The index of the last entry, or of the snapshot."""
-        return self.snapshot.index + len(self.entries)
+        self.last_index = self.snapshot.index + len(self.entries)
 
     def term_at(self, index: int) -> int | None:
         """Return the term of an entry; None if it is not there (any more)."""
-        offset = index - self.snapshot.index
-        if offset == 0:
-            return self.snapshot.term
-        return self.entries[offset - 1].term if 0 < offset <= len(self.entries) else None
+        base = self.snapshot.index
+        if base < index <= self.last_index:
+            return self.entries[index - base - 1].term
+        return self.snapshot.term if index == base else None
 
     def stored(self) -> Stored:
         """Return what a server finds when it starts."""

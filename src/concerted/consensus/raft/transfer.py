@@ -31,8 +31,8 @@ def begin(server: Server, successor: NodeId) -> Refusal | None:
 
 def go_on(server: Server, answered: NodeId) -> None:
     """Tell the successor to stand once its log is the leader's, and again whenever it answers."""
-    leading = server.leading
-    if leading.successor is None or leading.successor != answered:
+    leading = server.leadership
+    if leading is None or leading.successor is None or leading.successor != answered:
         return
     progress = leading.followers.get(leading.successor)
     if progress is None:

@@ -41,10 +41,8 @@ class Checks(Generic[C]):
     def stepped(self, replica: Replica[C], ready: Ready[Any, Any]) -> None:
         """Check one server after one input."""
         self.steps += 1
-        if ready.restore is not None:
-            self.restored(replica, ready.restore)
-        if ready.committed:
-            self.state_machine_safety(replica, ready.committed)
+        if ready.committed or ready.restore is not None:
+            self.advanced(replica, ready)
 
     def wrote(self, replica: Replica[C], write: Any) -> None:
         """Look at what is on a server's disk from now on."""
@@ -63,6 +61,13 @@ class Checks(Generic[C]):
                 f"applied twice: command {name} came to {first.result!r} at {at} "
                 f"and to {answer.result!r} at {entry.index} (server {replica.id})"
             )
+
+    def advanced(self, replica: Replica[C], ready: Ready[Any, Any]) -> None:
+        """Check a server whose state machine is about to change."""
+        if ready.restore is not None:
+            self.restored(replica, ready.restore)
+        if ready.committed:
+            self.state_machine_safety(replica, ready.committed)
 
     def one_leader_per_term(self, replica: Replica[C]) -> None:
         """Election safety: at most one leader can be elected in a given term."""

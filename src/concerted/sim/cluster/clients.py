@@ -106,7 +106,7 @@ class Clients:
         client.reads.clear()
         if op != "open":
             self.history.append(client.asked)
-        body = msgspec.msgpack.encode((register, value))
+        body = _encode((register, value))
         done = 0 if op == "open" else client.number - 1
         client.command = Command(client.session, client.number, body, done).encode()
 
@@ -117,10 +117,10 @@ class Clients:
             if asked is None or asked.op == "read":
                 continue
             if asked.op == "open":
-                if (answer.status, answer.number) == ("opened", client.number):
+                if answer.number == client.number and answer.status == "opened":
                     client.session, client.number = answer.session, 0
                     self._end(client, replica, at, None)
-            elif (answer.session, answer.number) == (client.session, client.number):
+            elif answer.number == client.number and answer.session == client.session:
                 if answer.status == "done":
                     self._end(client, replica, at, None)
                 else:
@@ -147,3 +147,6 @@ class Clients:
         self._told = max(self._told, index)
         self.answered_count += 1
         self._on_end(client)
+
+
+_encode = msgspec.msgpack.Encoder().encode

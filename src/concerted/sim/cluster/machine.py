@@ -27,18 +27,22 @@ class Machine:
         return self.sessions.apply(entry, self._carry_out)
 
     def _carry_out(self, body: bytes) -> bytes:
-        register, value = msgspec.msgpack.decode(body)
+        register, value = _decode(body)
         self.registers[register] = value
         count = self.registers.get("writes", 0) + 1
         self.registers["writes"] = count
-        return msgspec.msgpack.encode(count)
+        return _encode(count)
 
     def dump(self) -> bytes:
         """Return everything, for a snapshot."""
-        return msgspec.msgpack.encode((self.index, self.registers, self.sessions.dump()))
+        return _encode((self.index, self.registers, self.sessions.dump()))
 
     def restore(self, snapshot: Snapshot) -> None:
         """Become what another machine was."""
-        self.index, self.registers, sessions = msgspec.msgpack.decode(snapshot.data)
+        self.index, self.registers, sessions = _decode(snapshot.data)
         assert self.index == snapshot.index, f"a snapshot of {self.index} under the name {snapshot.index}"
         self.sessions = Sessions.load(sessions)
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder().decode

@@ -7,7 +7,7 @@ replica carries out its `Ready`s in order, as a real one must, and can die betwe
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -111,7 +111,9 @@ class Replica(Generic[C]):
 
     def receive(self, message: Any) -> None:
         """Take a message."""
-        self._take(self.core.receive(message, self.now))
+        core = self.running
+        assert core is not None, f"server {self.id} is dead"
+        self._take(core.receive(message, self.now))
 
     def wake(self) -> None:
         """Do what is due."""
@@ -134,30 +136,31 @@ class Replica(Generic[C]):
 
         Where there is no room for a write, the server dies: what of it is on the disk nobody knows.
         """
-        if self.waiting[0].write is not None and self.disk.is_full:
+        write = self.waiting[0].write
+        if write is not None and self.disk.is_full:
             return self.die_writing(self.dice())
         ready = self.waiting.popleft()
-        if ready.write is not None:
-            self.disk.write(ready.write)
-            self.watch.wrote(self, ready.write)
+        if write is not None:
+            self.disk.write(write)
+            self.watch.wrote(self, write)
         if die_behind == "write":
             return self.die()
-        count = len(ready.messages)
-        for message in ready.messages[: count // 2 if die_behind == "send" else count]:
-            self.watch.sends(self, message)
-            self.send(message)
+        if ready.messages:
+            self._send(ready.messages if die_behind != "send" else ready.messages[: len(ready.messages) // 2])
         if die_behind == "send":
             return self.die()
-        self._apply(ready)
+        if ready.committed or ready.restore is not None:
+            self._apply(ready)
         if die_behind == "apply":
             return self.die()
         for read in ready.reads:
             self.on_read(self, read, self.machine.registers)
         for read in ready.lost_reads:
             self.on_read(self, read, None)
-        if ready.write is not None:
-            number = ready.write.number
-            self._take(self.core.written(number, self.now))
+        if write is not None:
+            core = self.running
+            assert core is not None, f"server {self.id} died while it wrote"
+            self._take(core.written(write.number, self.now))
         return None
 
     def _take(self, ready: AnyReady) -> AnyReady:
@@ -166,6 +169,12 @@ class Replica(Generic[C]):
         if ready is not NOTHING:
             self.waiting.append(ready)
         return ready
+
+    def _send(self, messages: Sequence[Any]) -> None:
+        watch, send = self.watch.sends, self.send
+        for message in messages:
+            watch(self, message)
+            send(message)
 
     def _apply(self, ready: AnyReady) -> None:
         if ready.restore is not None:

@@ -37,20 +37,23 @@ class RaftChecks(Checks[Raft]):
 
     def stepped(self, replica: RaftReplica, ready: RaftReady) -> None:
         """Check one server after one input."""
+        self.steps += 1
         raft, node = replica.running, replica.id
         assert raft is not None, f"server {node} is dead"
-        if raft.role == "leader":
-            term, last_index = raft.term, raft.log.last_index
-            led = self._led.get(node)
-            if led is not None and led[0] is raft and led[1] == term:
-                self._leader_append_only(replica, led[2], ready)
-            else:
-                self.one_leader_per_term(replica)
-                self._leader_completeness(replica)
-            self._led[node] = (raft, term, last_index)
-        else:
-            self._led.pop(node, None)
-        super().stepped(replica, ready)
+        server, led = raft.server, self._led.get(node)
+        if server.role != "leader":
+            if led is not None:
+                del self._led[node]
+        elif led is None or led[0] is not raft or led[1] != server.term:
+            self.one_leader_per_term(replica)
+            self._leader_completeness(replica)
+            self._led[node] = (raft, server.term, raft.log.last_index)
+        elif ready.write is not None or raft.log.last_index != led[2]:
+            # A step that writes nothing and leaves the log as long as it was has rewritten none of it.
+            self._leader_append_only(replica, led[2], ready)
+            self._led[node] = (raft, server.term, raft.log.last_index)
+        if ready.committed or ready.restore is not None:
+            self.advanced(replica, ready)
 
     def wrote(self, replica: RaftReplica, write: Write) -> None:
         """Check one disk after one write; what was never written was never said to anybody."""
@@ -63,14 +66,17 @@ class RaftChecks(Checks[Raft]):
         term = message.term - 1 if isinstance(message, RequestVote) and message.pre else message.term
         if term > disk.term:
             raise Broken(f"not persisted: {message} leaves, and the disk of {replica.id} has term {disk.term}")
-        if isinstance(message, Vote) and message.granted and not message.pre:
-            self._promised(replica, message, message.to)
+        if isinstance(message, Append):
+            if message.entries and disk.last_index < message.entries[-1].index:
+                raise Broken(f"not persisted: {message} leaves, and the disk of {replica.id} ends at {disk.last_index}")
+        elif isinstance(message, Appended):
+            if message.success:
+                self._stored(replica, message)
+        elif isinstance(message, Vote):
+            if message.granted and not message.pre:
+                self._promised(replica, message, message.to)
         elif isinstance(message, RequestVote) and not message.pre:
             self._promised(replica, message, replica.id)
-        elif isinstance(message, Append) and message.entries and disk.last_index < message.entries[-1].index:
-            raise Broken(f"not persisted: {message} leaves, and the disk of {replica.id} ends at {disk.last_index}")
-        elif isinstance(message, Appended) and message.success:
-            self._stored(replica, message)
 
     # Figure 3
 
@@ -145,7 +151,7 @@ class RaftChecks(Checks[Raft]):
         if disk.last_index < message.index:
             raise Broken(f"not persisted: {message} leaves, and the disk of {replica.id} ends at {disk.last_index}")
         leader = self.replicas[message.to].running
-        if leader is None or leader.role != "leader" or leader.term != message.term:
+        if leader is None or leader.server.role != "leader" or leader.server.term != message.term:
             return
         here, there = disk.term_at(message.index), leader.log.term_at(message.index)
         if here is not None and there is not None and here != there:

@@ -61,7 +61,7 @@ class Callers(Generic[C]):
     def _ask(self, client: Client) -> None:
         hosts = self._hosts
         believed = self._believed.get(client.id)
-        if believed is None or not hosts[believed].is_alive:
+        if believed is None or hosts[believed].life.over:
             alive = [node for node, host in hosts.items() if host.is_alive]
             if not alive:
                 return self._think(client)

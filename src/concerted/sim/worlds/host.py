@@ -111,8 +111,9 @@ class Host(Generic[C]):
             self._receive(data)
 
     def _receive(self, data: bytes) -> None:
-        self._set_clock()
-        self.replica.receive(self._decode(data))
+        replica, clock = self.replica, self.clock
+        replica.now = clock.ahead_s + clock.rate * self._timeline.now
+        replica.receive(self._decode(data))
         self._go_on()
 
     def _set_clock(self) -> None:
@@ -124,20 +125,28 @@ class Host(Generic[C]):
         replica = self.replica
         waiting = replica.waiting
         now = self._timeline.now
-        while waiting and waiting[0].write is None and not self._is_busy and self.dies_behind is None:
-            replica.carry_out()
         if waiting and not self._is_busy:
-            self._is_busy = True
-            low, high = WRITE_S if now >= self.slow_until else SLOW_S
-            late = low + (high - low) * self._rng.random()
-            self._timeline.at(max(now, self.paused_until) + late, self.life, self._carry_out)
-        if replica.running is None:
+            while waiting and waiting[0].write is None and self.dies_behind is None:
+                replica.carry_out()
+            if waiting:
+                self._write(now)
+        core = replica.running
+        if core is None:
             self.die()
             return
-        due = max(self.clock.instant(replica.running.next_deadline), now) + STEP_S
+        clock = self.clock
+        due = (core.next_deadline - clock.ahead_s) / clock.rate
+        due = (due if due > now else now) + STEP_S
         if due < self._armed:
             self._armed = due
             self._timeline.at(due, self.life, self._wake, due)
+
+    def _write(self, now: float) -> None:
+        """Let the disk begin with the oldest of what waits."""
+        self._is_busy = True
+        low, high = WRITE_S if now >= self.slow_until else SLOW_S
+        late = low + (high - low) * self._rng.random()
+        self._timeline.at(max(now, self.paused_until) + late, self.life, self._carry_out)
 
     def _carry_out(self) -> None:
         self._is_busy = False
