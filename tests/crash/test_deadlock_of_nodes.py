@@ -14,7 +14,7 @@ from concerted.launch import Session, open_coordinator
 from concerted.stores.postgres.connection import Address
 
 PATIENCE_S = 180.0
-TTL_S = 2.0
+TTL_S = 6.0  # so that ann does not lose the lease where its process is seldom given the processor
 
 # It holds a lease and waits for bob at a sync point, like a program that has forgotten to let go.
 ANN = f"""

@@ -133,7 +133,7 @@ def test_a_command_dies_with_its_holder_and_the_next_is_granted_when_the_lease_i
 def test_a_command_whose_lease_is_taken_away_is_ended_with_exit_code_7(shell: Any, eventually: Any) -> None:
     script = "trap 'echo asked to end > ended; exit 3' TERM; echo $CONCERTED_LEASE_TOKEN > token; "
     command = ["sh", "-c", script + "while :; do sleep 0.05; done"]
-    holder = shell.start("lease", "take", "x", "--as", "ann", "--ttl", "3s", "--", *command)
+    holder = shell.start("lease", "take", "x", "--as", "ann", "--ttl", "9s", "--", *command)
     eventually(lambda: (shell.folder / "token").exists() and shell.read("token").strip())
 
     revoked = shell.run("lease", "revoke", shell.read("token").strip(), "--reason", "stuck")
