@@ -47,6 +47,14 @@ def test_a_group_is_forming_until_its_description_is_there() -> None:
     assert kinds(state, Form({"id": "other"})) == []
 
 
+@pytest.mark.parametrize(("count", "words"), [(1, "one fault domain"), (2, "tolerates the loss of none, and no lies")])
+def test_who_makes_too_small_a_group_is_warned(count: int, words: str) -> None:
+    state = after(Create("ops", ANN, "raft", (ANN, BOB, CY)[:count]))
+    (warning,) = answer(state, Look(), 1.0).warnings
+    assert words in warning
+    assert answer(after(MAKE), Look(), 1.0).warnings == ()
+
+
 def test_who_waits_for_it_is_told_whose_word_is_missing_and_is_woken_when_it_is_ready() -> None:
     state = after(MAKE)
     wait = waits(state, Await(), 2.0)

@@ -63,9 +63,20 @@ def test_what_is_no_group_is_refused() -> None:
 
 
 def test_who_relies_on_too_few_is_warned() -> None:
-    assert "tolerates the loss of none" in warnings_of(group(2))[0]
-    assert "one fault domain" in warnings_of(group(1))[0]
-    assert warnings_of(group(3)) == []
+    (warning,) = warnings_of(group(2, secret="s"))
+    assert "tolerates the loss of none" in warning
+    assert "and no lies" in warning
+    assert "one fault domain" in warnings_of(group(1, secret="s"))[0]
+    assert warnings_of(group(3, secret="s")) == []
+
+
+def test_who_listens_to_everybody_is_warned_unless_there_is_a_secret() -> None:
+    (warning,) = warnings_of(group(3))
+    assert "replicas 1, 2, 3 listen at HOST:PORT" in warning
+    assert "give the description a `secret`" in warning
+    assert warnings_of(Group(id="ops", replicas={1: "/a/1", 2: "/a/2", 3: "/a/3"})) == []
+    (mixed,) = warnings_of(Group(id="ops", replicas={1: "/a/1", 2: "127.0.0.1:7002", 3: "/a/3"}))
+    assert "replicas 2 listen" in mixed
 
 
 def test_a_replica_that_is_none_has_no_address() -> None:

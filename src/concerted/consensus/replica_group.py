@@ -23,7 +23,7 @@ from concerted.values import AgentId, Instant, is_name
 __all__ = [
     "KINDS", "OBJECTS_SHOWN", "SIZES", "Accuse", "Await", "Create", "Dismissed", "End", "Entrust", "Form",
     "Lead", "ReplicaGroup", "ReplicaGroupResult", "Request", "State", "answer", "decide", "evolve", "tolerates",
-    "topic", "waits", "wakes",
+    "topic", "waits", "wakes", "warnings_for",
 ]  # fmt: skip
 
 OBJECTS_SHOWN = 1_000  # named in an answer
@@ -153,7 +153,8 @@ class ReplicaGroupResult(Result, frozen=True, kw_only=True):
     hosts: the agents, replica 1 first; lost_agents: those of them who are gone;
     accused: those whose replicas have provably lied.  tolerates: how many may fail (of pbft,
     lie) at once.  survives: that in words.  group: the description with which a client reaches it, once it is formed.
-    leader: the agent whose replica leads, as far as was learned.  objects: what it keeps.
+    leader: the agent whose replica leads, as far as was learned.  objects: what it keeps.  warnings: what somebody who
+    relies on it should know.
     """
 
     id: str
@@ -164,6 +165,7 @@ class ReplicaGroupResult(Result, frozen=True, kw_only=True):
     accused: tuple[AgentId, ...]
     tolerates: int
     survives: str
+    warnings: tuple[str, ...] = ()
     group: dict[str, Any] | None
     leader: AgentId | None
     term: int
@@ -180,6 +182,18 @@ def tolerates(algorithm: Replicated, count: int) -> int:
     Source: Ongaro & Ousterhout 2014, section 2; Castro & Liskov 1999, section 3.
     """
     return (count - 1) // (3 if algorithm == "pbft" else 2)
+
+
+def warnings_for(id: str, count: int) -> tuple[str, ...]:
+    """Return what somebody who relies on a group of so many replicas should know, in sentences."""
+    match count:
+        case 1:
+            return (f"group {id} has one replica: one fault domain; 3 would tolerate the loss of one",)
+        case 2:
+            more = "3 would tolerate the loss of one, and 4 of pbft one that lies"
+            return (f"group {id} has 2 replicas: it tolerates the loss of none, and no lies; {more}",)
+        case _:
+            return ()
 
 
 def decide(state: ReplicaGroup | None, request: Request, now: Instant) -> Step:
@@ -266,6 +280,7 @@ def answer(state: ReplicaGroup, request: Request, now: Instant) -> ReplicaGroupR
         accused=tuple(terms.hosts[node - 1] for node in state.accused),
         tolerates=tolerates(terms.algorithm, count),
         survives=ALGORITHMS[terms.algorithm],
+        warnings=warnings_for(terms.id, count),
         group=state.group,
         leader=None if state.leader is None else _host(state, state.leader),
         term=state.term,

@@ -11,7 +11,7 @@ import msgspec
 
 from concerted.consensus.keeping import Replicated
 from concerted.consensus.quorum import NodeId
-from concerted.consensus.replica_group import SIZES
+from concerted.consensus.replica_group import SIZES, warnings_for
 from concerted.errors import Invalid
 from concerted.values import AgentId, is_name
 
@@ -56,12 +56,13 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
 
 def warnings_of(group: Group) -> list[str]:
     """Return what somebody who relies on this group should know, in sentences."""
-    count = len(group.replicas)
-    found = []
-    if group.algorithm != "pbft" and count == 2:
-        found.append(f"group {group.id} has 2 replicas: it tolerates the loss of none; 3 would tolerate one")
-    if count == 1:
-        found.append(f"group {group.id} has one replica: one fault domain; 3 would tolerate the loss of one")
+    found = list(warnings_for(group.id, len(group.replicas)))
+    open_to_all = [str(node) for node, address in sorted(group.replicas.items()) if "/" not in address]
+    if open_to_all and not group.secret:
+        found.append(
+            f"group {group.id} has no secret, and replicas {', '.join(open_to_all)} listen at HOST:PORT: every user of "
+            "this machine can speak to them, and vote for anybody; give the description a `secret`, or paths of sockets"
+        )
     return found
 
 

@@ -124,6 +124,8 @@ def status(file: Path, as_json: bool) -> int:
     The exit code is 0 only if a majority answers and one of them leads.
     """
     group = _read(file)
+    for warning in warnings_of(group):
+        show_note(warning)
     told = asyncio.run(_ask_all(group))
     here = [each for each in told.values() if each is not None]
     if as_json:
@@ -191,6 +193,10 @@ def _row(group: Group, node: int, told: Status | None) -> tuple[Any, ...]:
     return node, beside, leads, told.term, told.applied
 
 
+def _lies(told: ReplicaGroupResult) -> str:
+    return "which may lie as well" if told.algorithm == "pbft" else "but none that lies"
+
+
 def _show(told: ReplicaGroupResult, *, as_json: bool, code: int | None = None) -> int:
     """Write how a group stands; return the exit code."""
     if as_json:
@@ -199,12 +205,15 @@ def _show(told: ReplicaGroupResult, *, as_json: bool, code: int | None = None) -
         leader = f"; {told.leader} leads term {told.term}" if told.leader else ""
         click.echo(
             f"{told.id} {told.status}: {told.algorithm} beside {', '.join(told.hosts)}{leader}; it survives "
-            f"the loss of {told.tolerates}; it keeps {told.objects_count}; {ago(time.time() - told.created_at)} old"
+            f"the loss of {told.tolerates}, {_lies(told)}; it keeps {told.objects_count}; "
+            f"{ago(time.time() - told.created_at)} old"
         )
         for name in told.objects:
             click.echo(f"  {name}")
         if told.reason:
             click.echo(told.reason)
+    for warning in told.warnings:
+        show_note(warning)
     if code is not None:
         return code
     return OK if told.status == "ready" else TIMED_OUT if told.status == "forming" else FAILED
