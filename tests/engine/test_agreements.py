@@ -142,6 +142,32 @@ def test_why_says_that_nobody_has_proposed_what_would_be_valid_and_who_may(bench
     bench(main)
 
 
+def test_why_marks_a_proposer_who_is_gone_and_names_who_can_still_propose(bench):
+    async def main(b):
+        await b.agent("bob")
+        await b.serve(CreateAgreement(id="k", agent=ANN, proposers=(ANN, BOB)))
+        await asyncio.sleep(2)
+        await b.coordinator.roster.leave("bob", "goodbye")
+        (waiting,) = (await b.serve(Why(subject="k"))).waiting
+        assert waiting.waiting_for == "bob (gone since +2.000s: goodbye), ann: a proposal"
+        assert waiting.unblocked_by == "ann"
+
+    bench(main)
+
+
+def test_why_marks_a_proposer_who_was_gone_before_anybody_asked(bench):
+    async def main(b):
+        await b.agent("bob")
+        await b.coordinator.roster.leave("bob", "goodbye")
+        await asyncio.sleep(2)
+        await b.serve(CreateAgreement(id="k", agent=ANN, proposers=(BOB,)))
+        (waiting,) = (await b.serve(Why(subject="k"))).waiting
+        assert waiting.waiting_for == "bob (gone since before it began: goodbye): a proposal"
+        assert waiting.unblocked_by == "bob", "nobody else can, and it may come back"
+
+    bench(main)
+
+
 def test_why_says_that_an_agreement_has_lapsed(bench):
     async def main(b):
         await b.serve(CreateAgreement(id="k", agent=BOB, deadline_at=b.clock.now() + 5))

@@ -160,6 +160,25 @@ def test_why_tells_the_story_and_who_is_missing(bench):
     bench(main)
 
 
+def test_why_marks_voters_who_are_gone_and_says_who_can_end_the_wait(bench):
+    async def main(b):
+        for name in ("bob", "cy"):
+            await b.agent(name)
+        await b.serve(opened(agent=ANN, rule=rule_of("all")))
+        await b.serve(vote("ann"))
+        await asyncio.sleep(3)
+        await b.coordinator.roster.leave("cy", "goodbye")
+        (waiting,) = (await b.serve(Why(subject="d"))).waiting
+        assert waiting.waiting_for == "cy (gone since +3.000s: goodbye), bob: 1 of 3 have voted"
+        assert waiting.unblocked_by == "bob"
+        await b.coordinator.roster.leave("bob", "goodbye")
+        (waiting,) = (await b.serve(Why(subject="d"))).waiting
+        assert waiting.waiting_for.endswith("1 of 3 have voted; ann may withdraw it")
+        assert waiting.unblocked_by == "bob, cy, ann"
+
+    bench(main)
+
+
 def test_decisions_are_in_the_lists_with_their_status(bench):
     async def main(b):
         await b.serve(opened())

@@ -5,7 +5,7 @@ Without a coordinator (`of=None`) the same views come from the file alone, when 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -136,10 +136,16 @@ class Viewer:
             told = machine.answer(state, Look(), self._now())
             missing = getattr(told, "missing", getattr(told, "proposers", ()))
             gone = getattr(told, "lost_agents", ()) or getattr(told, "lost", ())
-            waiting.append(record_waits(record, missing, gone))
+            waiting.append(record_waits(record, missing, gone, await self._gone(missing)))
         return WhyView(
             subject=record.stream, lines=about_primitive(entries), waiting=(*waiting, *self._callers(record.stream))
         )
+
+    async def _gone(self, missing: Iterable[AgentId]) -> dict[str, AgentRecord]:
+        """Return those of the missing who are agents, and gone, whether or not the primitive has heard of it."""
+        wanted = {*missing}
+        gone = await self._store.find(AgentRecord, {"state": "gone"}, limit=PAGE) if wanted else []
+        return {record.id: record for record in gone if record.id in wanted}
 
     def _callers(self, stream: str | None = None) -> list[Waiting]:
         """Return who waits at primitives now, as far as this process knows."""

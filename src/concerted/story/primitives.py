@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from concerted.ports.commands import Waiting
-from concerted.ports.store import Entry, PrimitiveRecord
+from concerted.ports.store import AgentRecord, Entry, PrimitiveRecord
 from concerted.story.agreements import agreement_words
 from concerted.story.decisions import decision_words
 from concerted.story.sentences import clock, some
@@ -17,6 +17,7 @@ __all__ = ["OPEN", "about_primitive", "is_blocked", "record_waits"]
 # The statuses in which a primitive waits for somebody.
 OPEN = ("active", "closed", "entering", "inside", "tripped", "voting", "waiting")
 MET_AT = frozenset(("agreement", "barrier", "decision", "double_barrier", "latch", "phaser", "sync_point"))
+UNBLOCKERS = 20  # named as such
 LINES = 200  # the newest sentences of one primitive
 SAID = ("names", "step", "percentage", "permits", "version", "generation", "phase", "token", "epoch", "reason")
 
@@ -38,22 +39,50 @@ def is_blocked(record: PrimitiveRecord) -> bool:
     return record.status in OPEN and record.kind in MET_AT and is_expected and record.arrived < record.total
 
 
-def record_waits(record: PrimitiveRecord, missing: Iterable[str] = (), gone: Iterable[str] = ()) -> Waiting:
-    """Say what an open primitive waits for.  missing, gone: of whom it is known."""
-    absent, lost = list(missing), set(gone)
-    who = some([f"{name} (gone)" if name in lost else name for name in absent])
+def record_waits(
+    record: PrimitiveRecord,
+    missing: Iterable[str] = (),
+    lost: Iterable[str] = (),
+    gone: Mapping[str, AgentRecord] | None = None,
+) -> Waiting:
+    """Say what an open primitive waits for.
+
+    missing: who has not come; lost: those of them of whom the primitive knows that they are gone.  gone: what is known
+    of agents that are; these are named first, and who is left can change it.
+    """
+    known = gone or {}
+    away = {*lost, *known}
+    absent = sorted(missing, key=lambda name: name not in away)
+    here = [name for name in absent if name not in away]
+    who = some([f"{name} ({_since_when(record, known.get(name))})" if name in away else name for name in absent])
     if record.kind == "agreement":
         count = "a proposal"
     else:
         done = "voted" if record.kind == "decision" else "arrived"
         count = f"{record.arrived} of {record.total} have {done}" if record.total else f"it is {record.status}"
+    unblockers = here or absent
+    if record.kind == "decision" and absent and not here:  # it takes one of them to come back, or its opener
+        unblockers = [*absent[: UNBLOCKERS - 1], record.creator or ""]
+        count += f"; {record.creator} may withdraw it"
     return Waiting(
         subject=record.stream,
         waiting_for=f"{who}: {count}" if who else count,
         since=record.created_at,
-        unblocked_by=", ".join(absent[:20]),
+        unblocked_by=", ".join(unblockers[:UNBLOCKERS]),
         deadline=record.deadline_at,
     )
+
+
+def _since_when(record: PrimitiveRecord, agent: AgentRecord | None) -> str:
+    """Say of an agent that it is gone, and since when on the clock of the primitive's story."""
+    if agent is None:
+        return "gone"
+    since = (
+        "since before it began"
+        if agent.since < record.created_at
+        else f"since {clock(agent.since - record.created_at)}"
+    )
+    return f"gone {since}: {agent.reason}" if agent.reason else f"gone {since}"
 
 
 def _sentence(entry: Entry, value: dict[str, Any]) -> str:
