@@ -173,8 +173,8 @@ def test_opening_it_again_on_the_same_terms_is_the_same_agreement() -> None:
         ({"proposers": (ANN, ANN)}, "named twice"),
         ({"proposers": (AgentId(" "),)}, "cannot name a proposer"),
         ({"proposers": tuple(AgentId(f"a{n}") for n in range(PROPOSERS + 1))}, "1001 proposers"),
-        ({"deadline_at": 1.0}, "not in the future"),
-        ({"deadline_at": float("inf")}, "not in the future"),
+        ({"deadline_at": 1.0}, "not in the future, it was 0.0 s ago; name one that is to come"),
+        ({"deadline_at": float("inf")}, "not in the future, it is inf; name an instant"),
     ],
 )
 def test_what_cannot_be_opened_is_refused_with_the_reason(terms: dict[str, Any], why: str) -> None:

@@ -261,7 +261,7 @@ def test_only_writers_append_and_viewers_read(bench):
         await serve(b.coordinator, append(ANN, 1), Principal("ann", "agent"))
         page = await serve(b.coordinator, ReadDecisionLog(id="l"), Principal("eve", "viewer"))
         assert [one.value for one in page.entries] == [1]
-        with pytest.raises(NotFound, match="decision_log 'm'"):
+        with pytest.raises(NotFound, match="decision log 'm'"):
             await b.serve(GetDecisionLog(id="m"))
 
     bench(main)

@@ -9,6 +9,7 @@ from concerted.consensus.decisions.rule import rule_of
 from concerted.engine.commands import serve
 from concerted.engine.permissions import Principal
 from concerted.errors import Conflict, Deadlock, Invalid, NotAllowed, NotFound, WrongPhase
+from concerted.ports.agreements import ProposeValue
 from concerted.ports.commands import Status, Why
 from concerted.ports.decisions import AwaitDecision, CancelDecision, CastBallot, CreateDecision, GetDecision
 from concerted.ports.holding import AcquireLease
@@ -133,6 +134,17 @@ def test_how_the_log_is_kept_is_said_and_nothing_else_is_pretended(bench):
             await b.serve(opened("e", algorithm="counting"))
         with pytest.raises(Invalid, match="has no place for replicas"):
             await b.serve(opened("e", algorithm="raft"))
+
+    bench(main)
+
+
+@pytest.mark.parametrize("named", [{"group": "ops"}, {"replicas": (ANN, BOB)}])
+def test_who_names_replicas_and_no_algorithm_of_theirs_is_told_that_they_would_keep_nothing(bench, named):
+    async def main(b):
+        with pytest.raises(Invalid, match="the store keeps the log, and no replicas do; say how they keep it"):
+            await b.serve(opened(**named))
+        with pytest.raises(Invalid, match="or leave them out"):
+            await b.serve(ProposeValue(id="k", agent=ANN, value=1, request_id="r", algorithm="single", **named))
 
     bench(main)
 

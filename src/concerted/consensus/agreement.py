@@ -21,7 +21,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from concerted.consensus.keeping import ONE, Algorithm, Rounds, stored_by
+from concerted.consensus.keeping import ONE, Algorithm, Rounds, deadline_problem, stored_by
 from concerted.consensus.validity import ANYTHING, Validity, check, in_words, problem
 from concerted.errors import Conflict, Invalid, NotAllowed, NotFound, WrongPhase
 from concerted.machine import EVERYBODY, Event, Found, Look, Lost, Result, Send, Step, Wait, Wake
@@ -293,7 +293,7 @@ def _open(id: str, by: AgentId, terms: Terms, now: Instant) -> Step:
     if len(dict.fromkeys(terms.proposers)) < len(terms.proposers):
         problems.append("a proposer is named twice")
     if terms.deadline_at is not None and not now < terms.deadline_at < math.inf:
-        problems.append(f"its deadline {terms.deadline_at} is not in the future; it is {now} now")
+        problems.append(deadline_problem(terms.deadline_at, now))
     if problems:
         raise Invalid(f"agreement {id} cannot be opened: {'; '.join(problems)}", problems=problems)
     data = {

@@ -5,11 +5,24 @@ That an entry is kept says nothing about what anybody thinks of it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ["ALGORITHMS", "ONE", "REPLICATED", "Algorithm", "Replicated", "Rounds", "is_elsewhere", "stored_by"]
+from concerted.values import Instant
+
+__all__ = [
+    "ALGORITHMS",
+    "ONE",
+    "REPLICATED",
+    "Algorithm",
+    "Replicated",
+    "Rounds",
+    "deadline_problem",
+    "is_elsewhere",
+    "stored_by",
+]
 
 Replicated = Literal["raft", "paxos", "pbft"]
 Algorithm = Literal["single", "database", "raft", "paxos", "pbft"]
@@ -64,3 +77,10 @@ def stored_by(algorithm: Algorithm) -> tuple[str, ...]:
 def is_elsewhere(state: object) -> bool:
     """Say whether the log of this decision, agreement or log is kept by a group of replicas."""
     return getattr(state, "algorithm", None) in REPLICATED
+
+
+def deadline_problem(deadline_at: Instant, now: Instant) -> str:
+    """Say of a deadline that cannot be one what is wrong with it."""
+    if math.isfinite(deadline_at):
+        return f"its deadline is not in the future, it was {now - deadline_at:.1f} s ago; name one that is to come"
+    return f"its deadline is not in the future, it is {deadline_at}; name an instant, or leave it out"

@@ -8,7 +8,7 @@ from concerted.consensus import agreement, decision_log
 from concerted.consensus.validity import ANYTHING, Validity
 from concerted.machine import Look
 from concerted.ports.commands import Role
-from concerted.ports.keeping import algorithm_here
+from concerted.ports.keeping import algorithm_of
 from concerted.ports.primitive import Ask, Caller
 from concerted.values import AgentId, Instant
 
@@ -59,7 +59,7 @@ class CreateAgreement(OfAgreement, frozen=True, kw_only=True):
             validity=self.validity,
             proposers=self.proposers,
             deadline_at=self.deadline_at,
-            algorithm=algorithm_here(self.algorithm, caller),
+            algorithm=algorithm_of(self, caller),
         )
         return agreement.Create(self.id, caller.agent, terms)
 
@@ -94,7 +94,7 @@ class ProposeValue(OfAgreement, frozen=True, kw_only=True):
             validity=self.validity,
             proposers=self.proposers,
             deadline_at=self.deadline_at,
-            algorithm=algorithm_here(self.algorithm, caller),
+            algorithm=algorithm_of(self, caller),
         )
 
 
@@ -146,7 +146,7 @@ class CreateDecisionLog(OfDecisionLog, frozen=True, kw_only=True):
         Raises:
             Invalid: the log is not kept like that here.
         """
-        terms = decision_log.Terms(writers=self.writers, algorithm=algorithm_here(self.algorithm, caller))
+        terms = decision_log.Terms(writers=self.writers, algorithm=algorithm_of(self, caller))
         return decision_log.Create(self.id, caller.agent, terms)
 
 
@@ -165,7 +165,7 @@ class AppendToDecisionLog(OfDecisionLog, frozen=True, kw_only=True):
         Raises:
             Invalid: the log is not kept like that here.
         """
-        algorithm = algorithm_here(self.algorithm, caller)
+        algorithm = algorithm_of(self, caller)
         return decision_log.Append(self.id, caller.agent, self.value, self.request_id, algorithm)
 
 

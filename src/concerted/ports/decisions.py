@@ -10,7 +10,7 @@ from concerted.consensus.decisions import decision
 from concerted.consensus.decisions.rule import ACCEPT, Rule
 from concerted.machine import Look
 from concerted.ports.commands import Role
-from concerted.ports.keeping import algorithm_here
+from concerted.ports.keeping import algorithm_of
 from concerted.ports.primitive import Ask, Caller
 from concerted.values import AgentId, Instant
 
@@ -68,7 +68,7 @@ class CreateDecision(OfDecision, frozen=True, kw_only=True):
             keys=self.keys,
             rule=self.rule,
             deadline_at=self.deadline_at,
-            algorithm=algorithm_here(self.algorithm, caller),
+            algorithm=algorithm_of(self, caller),
         )
 
 

@@ -2,11 +2,47 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from concerted.consensus.keeping import ALGORITHMS, REPLICATED, Algorithm
 from concerted.errors import Invalid
 from concerted.ports.primitive import Caller
+from concerted.values import AgentId
 
-__all__ = ["algorithm_here"]
+__all__ = ["KeptSomewhere", "algorithm_here", "algorithm_of"]
+
+
+class KeptSomewhere(Protocol):
+    """A command that may say how a log is kept: by which algorithm, by which group, beside which agents."""
+
+    @property
+    def algorithm(self) -> str | None:
+        """By what; None: as it is here."""
+
+    @property
+    def group(self) -> str | None:
+        """By which group of replicas."""
+
+    @property
+    def replicas(self) -> tuple[AgentId, ...]:
+        """Beside which agents."""
+
+
+def algorithm_of(command: KeptSomewhere, caller: Caller) -> Algorithm:
+    """Return how the log is kept of what a command opens.
+
+    Raises:
+        Invalid: not as it was asked for; or replicas are named, and it is not they who would keep it.
+    """
+    algorithm = algorithm_here(command.algorithm, caller)
+    if algorithm not in REPLICATED and (command.group is not None or command.replicas):
+        beside = f"replicas beside {', '.join(command.replicas)}"
+        named = beside if command.group is None else f"group {command.group}"
+        raise Invalid(
+            f"{named}: by algorithm {algorithm} the store keeps the log, and no replicas do; say how they keep it, "
+            f"algorithm {', '.join(REPLICATED)}, or leave them out"
+        )
+    return algorithm
 
 
 def algorithm_here(wanted: str | None, caller: Caller) -> Algorithm:

@@ -177,3 +177,13 @@ def test_a_proposal_is_withdrawn_and_lists_show_it(concerted: Any) -> None:
     (listed,) = concerted("decision", "list", "--json").json()["primitives"]
     assert (listed["name"], listed["status"]) == ("ship it?", "lapsed")
     assert "closed since it was withdrawn by local: moot" in concerted("why", "d").out
+
+
+def test_what_was_decided_is_not_withdrawn_any_more_and_who_tries_is_told(concerted: Any) -> None:
+    concerted("decide", "ship it?", "--voters", "ann", "--id", "s", "--no-wait")
+    concerted("vote", "s", "accept", "--as", "ann")
+
+    told = concerted("decision", "cancel", "s")
+
+    assert (told.code, told.out.partition(":")[0]) == (0, "s accepted")
+    assert "decision s was closed before; nothing is withdrawn" in told.err

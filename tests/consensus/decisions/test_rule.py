@@ -89,6 +89,8 @@ def test_of_several_options_only_one_can_pass() -> None:
 
 def test_a_rule_in_words() -> None:
     assert in_words(Rule()) == "more than 1/2 of the electorate must accept"
+    assert in_words(rule_of("all")) == "all of the electorate must accept", "at least 1 would sound like one voter"
+    assert in_words(rule_of("all", base="cast")) == "all of the votes cast for or against must accept"
     assert in_words(rule_of("2/3", base="cast", quorum="1/2", vetoes=[BOB], silence="reject")) == (
         "at least 2/3 of the votes cast for or against must accept; at least 1/2 must vote; bob may veto; "
         "silence counts as reject"

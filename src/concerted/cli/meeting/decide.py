@@ -201,6 +201,8 @@ def wait(id: str, agent: str | None, store: str | None, as_json: bool, **given: 
 def cancel(id: str, reason: str, agent: str | None, store: str | None, as_json: bool) -> int:
     """Withdraw the proposal, as who opened it or an admin.  Exit code 0: it is over."""
     told = do(store, lambda session: session.decision(id).cancel(reason, agent=acting(agent)))
+    if told.cause != "withdrawn":
+        show_note(f"decision {id} was closed before; nothing is withdrawn")
     return _show(told, as_json=as_json, code=OK)
 
 

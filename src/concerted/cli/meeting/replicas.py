@@ -193,8 +193,10 @@ def _row(group: Group, node: int, told: Status | None) -> tuple[Any, ...]:
     return node, beside, leads, told.term, told.applied
 
 
-def _lies(told: ReplicaGroupResult) -> str:
-    return "which may lie as well" if told.algorithm == "pbft" else "but none that lies"
+def _survives(told: ReplicaGroupResult) -> str:
+    if told.algorithm == "pbft":
+        return f"it survives {told.tolerates} that are lost, or lie"
+    return f"it survives the loss of {told.tolerates or 'none'}, and no lies"
 
 
 def _show(told: ReplicaGroupResult, *, as_json: bool, code: int | None = None) -> int:
@@ -204,8 +206,8 @@ def _show(told: ReplicaGroupResult, *, as_json: bool, code: int | None = None) -
     else:
         leader = f"; {told.leader} leads term {told.term}" if told.leader else ""
         click.echo(
-            f"{told.id} {told.status}: {told.algorithm} beside {', '.join(told.hosts)}{leader}; it survives "
-            f"the loss of {told.tolerates}, {_lies(told)}; it keeps {told.objects_count}; "
+            f"{told.id} {told.status}: {told.algorithm} beside {', '.join(told.hosts)}{leader}; "
+            f"{_survives(told)}; it keeps {told.objects_count}; "
             f"{ago(time.time() - told.created_at)} old"
         )
         for name in told.objects:

@@ -11,7 +11,7 @@ import msgspec
 
 from concerted.consensus.decisions.rule import ABSTAIN, ACCEPT, REJECT, Rule, check
 from concerted.consensus.decisions.signatures import ballot_bytes, is_key, is_signed, sha256
-from concerted.consensus.keeping import Algorithm
+from concerted.consensus.keeping import Algorithm, deadline_problem
 from concerted.errors import Invalid
 from concerted.values import AgentId, Instant, encode, is_name
 
@@ -105,7 +105,7 @@ def problems_of(opening: Opening) -> list[str]:
     if len(encode(opening.proposal)) > PROPOSAL_BYTES:
         problems.append(f"its proposal is longer than {PROPOSAL_BYTES} bytes; put it aside and propose its digest")
     if opening.deadline_at is not None and not opening.opened_at < opening.deadline_at < math.inf:
-        problems.append(f"its deadline {opening.deadline_at} is not in the future; it is {opening.opened_at} now")
+        problems.append(deadline_problem(opening.deadline_at, opening.opened_at))
     problems += _problems_of_options(opening.options)
     problems += _problems_of_voters(opening.electorate)
     problems += [f"the key of {voter}, who has no vote" for voter in opening.keys if voter not in opening.electorate]

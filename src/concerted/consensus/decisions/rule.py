@@ -132,7 +132,8 @@ def in_words(rule: Rule) -> str:
     """Say what the rule demands."""
     many = "more than" if rule.comparison == ">" else "at least"
     of = "of the electorate" if rule.base == "electorate" else "of the votes cast for or against"
-    words = [f"{many} {rule.threshold} {of} must accept"]
+    share_of = "all" if rule.comparison == ">=" and share(rule.threshold) == 1 else f"{many} {rule.threshold}"
+    words = [f"{share_of} {of} must accept"]
     if share(rule.quorum):
         words.append(f"at least {rule.quorum} must vote")
     if rule.vetoes:

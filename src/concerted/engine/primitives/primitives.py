@@ -58,7 +58,8 @@ class Primitives:
         except NotFound as error:
             if command.kind == "lease":
                 raise
-            raise NotFound(f"{command.kind} {command.id!r}: {error.message}", **error.facts) from error
+            kind = command.kind.replace("_", " ")
+            raise NotFound(f"{kind} {command.id!r}: {error.message}", **error.facts) from error
         try:
             result = await self._answer(command, request, caller)
         except Deadlock:

@@ -287,5 +287,5 @@ class Groups:
         state = (await host.reach(KIND, id)).state
         assert state is not None
         if state.is_over:
-            raise WrongPhase(f"group {id} is over: {state.reason}")
+            raise WrongPhase(f"group {id} is over: {state.reason}; what it kept stays as it is; take another id")
         raise TimedOut(f"group {id} is not ready within {within_s:g} s; {', '.join(state.terms.hosts)} must all answer")
