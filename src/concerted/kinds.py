@@ -67,6 +67,7 @@ _FOLLOWING: Mapping[str, str] = {
     "auction.announced": "Bids are asked for: tasks, bidders, closes_at.",
     "auction.closed": "Bidding is over: bids (agent -> its bids), awards (task -> agent), unsold (task -> reason),"
     " payments (what winners are owed, where that is not simply what they bid), search (what was found, its bound).",
+    "auction.shared": "Agents have shared out the tasks of auction `ref` by talk: rounds, agreed, agents, gone (why).",
     "ballot.refused": "An agent's answer to JUDGE in decision `ref` is no ballot: reason.",
     "leader.elected": "An agent leads from now on: term, score, scores (agent -> score).",
     "leader.lost": "The leader is gone: term, reason.",

@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from concerted.allocation.market.cbba import CbbaAgent, CbbaMessage, Worth, share_out
+from concerted.allocation.market.gossip import Stake, Talk, take_turn
+from concerted.swarm.averaging import ring_of
 from concerted.values import AgentId, TaskId
 
 QUIET = 15  # rounds in which nothing has changed
@@ -101,6 +103,29 @@ def test_hearing_at_once_what_each_claims_for_itself_comes_to_what_all_messages_
     assert [agent.bundle for agent in quick] == [agent.bundle for agent in plain]
     assert [agent.claims for agent in quick] == [agent.claims for agent in plain]
     assert [agent.step(said) for agent in quick] == [agent.step(said) for agent in plain]
+
+
+@given(fleets(), st.sampled_from([0.0, 0.3, 0.5]), st.integers(0, 2**32))
+def test_agents_that_talk_turn_by_turn_agree_although_answers_are_lost(fleet: Fleet, loss: float, seed: int) -> None:
+    """What each thinks travels with its requests and answers; every third answer, or every other one, is lost."""
+    dice, names = Random(seed), sorted(fleet.worth)
+    stakes = {name: Stake(fleet.worth[name], fleet.most) for name in names}
+    tasks = tuple(sorted(next(iter(fleet.worth.values()))))
+    around = {AgentId(one): tuple(map(AgentId, others)) for one, others in ring_of(names).items()}
+    talk = Talk("a", tasks, stakes, around, patience=MOST_ROUNDS)
+    while not talk.is_agreed:
+        talk.rounds += 1
+        assert talk.rounds < MOST_ROUNDS
+        requests = {name: talk.request(name) for name in names}
+        for name, request in requests.items():
+            answer = take_turn(name, request, fleet.value(name))
+            if dice.random() < loss:
+                talk.miss(name, "lost")
+            else:
+                assert talk.hear(request, name, answer) == ""
+    bundles, disputed = talk.bundles()
+    assert not disputed
+    assert fleet.total(bundles) >= 0.99 * fleet.total(fleet.greedily()) - 1e-9
 
 
 @given(fleets(), st.integers(0, 2**32))

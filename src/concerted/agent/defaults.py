@@ -12,6 +12,7 @@ from typing import Any
 
 from concerted.agent.abilities import ANY, Abilities
 from concerted.agent.work import Refused
+from concerted.allocation.market.gossip import take_turn
 from concerted.messages import (
     AgreeToContract,
     AssumeLeadership,
@@ -35,6 +36,7 @@ from concerted.messages import (
     RequestBid,
     RequestDivision,
     RequestVote,
+    ShareOut,
     request_type,
 )
 from concerted.swarm.averaging import average
@@ -229,6 +231,7 @@ _ANSWERS: dict[type[Request], Callable[[Abilities, Any, float], Any]] = {
     FindTrip: lambda _agent, request, _now: explore(
         request.board, request.points, request.distances, request.seed, request.rounds
     ),
+    ShareOut: lambda agent, request, _now: take_turn(agent.profile.id, request),
     Average: lambda _agent, request, _now: average(request.own, request.heard, request.weights),
     ProposeDivision: lambda agent, request, _now: {"accepted": _is_enough(agent, request)},
     RequestDivision: lambda _agent, request, _now: request.suggestion,

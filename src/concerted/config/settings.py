@@ -193,6 +193,12 @@ class Auction(msgspec.Struct, frozen=True, kw_only=True):
     solver_timeout: Annotated[
         NonNegative, _key("duration", "How long HiGHS may look too, if it or scipy is installed; 0: not at all")
     ] = 0.0
+    gossip: Annotated[
+        bool,
+        _key("", "Under award cbba, let agents share tasks out themselves, by messages; else it is played here"),
+    ] = False
+    gossip_timeout: Annotated[Duration, _key("duration", "How long an agent may take for its turn to talk")] = 5.0
+    gossip_rounds: Annotated[int, _key("rounds", "The most rounds of talk in one auction", ge=1, le=10_000)] = 200
     scores: Annotated[
         bool, _key("", "Tell in the result what makes up each score, and why the others did not win or bid")
     ] = False

@@ -16,6 +16,7 @@ from concerted.messages.requests import (
     CallForProposals,
     CancelTask,
     CheckProgress,
+    Claims,
     CoalitionChanged,
     ContractAcceptance,
     ContractEnded,
@@ -39,15 +40,16 @@ from concerted.messages.requests import (
     RequestBid,
     RequestDivision,
     RequestVote,
+    ShareOut,
     ValueCoalitions,
 )
 
 __all__ = [
     "ENVELOPE_BYTES", "AgreeToContract", "AnnounceAuction", "AssumeLeadership", "AuctionClosed", "Average",
-    "Beat", "Bid", "Bids", "CallForProposals", "CancelTask", "CheckProgress", "CoalitionChanged",
+    "Beat", "Bid", "Bids", "CallForProposals", "CancelTask", "CheckProgress", "Claims", "CoalitionChanged",
     "ContractAcceptance", "ContractEnded", "ContractTerms", "CounterOffer", "Custom", "DecomposeObjective",
     "DismissReplica", "Envelope", "ExecuteTask", "FindTrip", "FollowLeader", "GetCapabilities", "GetStatus",
     "HostReplica", "Judge", "Judgement", "NotUnderstood", "PenaltyClauses", "PrepareReplica", "Proposal",
     "ProposeDivision", "RejectProposal", "Reply", "ReplyStatus", "Request", "RequestBid", "RequestDivision",
-    "RequestVote", "ValueCoalitions", "decode_request", "encode_request", "request_type",
+    "RequestVote", "ShareOut", "ValueCoalitions", "decode_request", "encode_request", "request_type",
 ]  # fmt: skip

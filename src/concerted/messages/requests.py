@@ -14,11 +14,11 @@ from concerted.values import AgentId, Instant, Objective, Task, TaskId
 
 __all__ = [
     "AgreeToContract", "AnnounceAuction", "AssumeLeadership", "AuctionClosed", "Average", "Bid", "Bids",
-    "CallForProposals", "CancelTask", "CheckProgress", "CoalitionChanged", "ContractAcceptance",
+    "CallForProposals", "CancelTask", "CheckProgress", "Claims", "CoalitionChanged", "ContractAcceptance",
     "ContractEnded", "ContractTerms", "CounterOffer", "Custom", "DecomposeObjective", "ExecuteTask", "FindTrip",
     "FollowLeader", "GetCapabilities", "GetStatus", "Judge", "Judgement", "NotUnderstood", "PenaltyClauses",
     "Proposal", "ProposeDivision", "RejectProposal", "Request", "RequestBid", "RequestDivision", "RequestVote",
-    "ValueCoalitions",
+    "ShareOut", "ValueCoalitions",
 ]  # fmt: skip
 
 
@@ -128,6 +128,37 @@ class CheckProgress(Request, frozen=True):
     free: dict[AgentId, int]
     done: tuple[TaskId, ...] = ()
     capabilities: dict[AgentId, dict[str, float]] = {}
+
+
+class Claims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an agent thinks of who wins what, in an auction without an auctioneer.
+
+    step: of its turns.  claims: task -> who wins it, and for how much.  heard: agent -> how new it knows it to be.
+    bundle: what it has taken itself, in this order.
+    """
+
+    agent: AgentId
+    step: int = 0
+    claims: dict[TaskId, tuple[AgentId, float]] = {}
+    heard: dict[AgentId, int] = {}
+    bundle: tuple[TaskId, ...] = ()
+
+
+class ShareOut(Request, frozen=True):
+    """It is your turn: who wins which of these tasks, now that you have heard of these?  Answer: Claims.
+
+    worth: task -> what it is worth to you by your bid.  most: how many you may take.  own: what you said last.  told:
+    what neighbours have said since.  gone: who takes part no more.
+    """
+
+    auction: str
+    round: int
+    tasks: tuple[TaskId, ...]
+    worth: dict[TaskId, float]
+    most: int
+    own: Claims | None = None
+    told: tuple[Claims, ...] = ()
+    gone: tuple[AgentId, ...] = ()
 
 
 class FindTrip(Request, frozen=True):

@@ -31,6 +31,7 @@ from concerted.allocation.mechanisms import Rule, clear, ranking
 from concerted.errors import TimedOut
 from concerted.messages import AnnounceAuction, AuctionClosed, Bid, Bids, Reply, RequestBid
 from concerted.run import Replies, Run
+from concerted.strategies.auctions.gossip import share_out
 from concerted.strategies.auctions.mechanism import SIZED, Cleared, Mechanism, is_plain
 from concerted.strategies.auctions.sales import Round, Sales
 from concerted.strategies.auctions.shares import Shares
@@ -168,13 +169,9 @@ class Market:
         problems = {bid.agent: f"its bid for {bid.tasks[0]}: {wrong}" for bid, wrong in made if wrong}
         silent = {**bidding.silent, **problems}
         bids = [bid for bid, wrong in made if mechanism.takes(bid) and not wrong]
-        if mechanism.is_heavy:
-            found = await self.run.compute(mechanism.clear_aside, tasks, bids, free, self.run.now())
-            cleared = mechanism.told_aside(found)
-        else:
-            cleared = mechanism.clear(tasks, bids, free, self.run.now())
+        cleared = await self._cleared(name, tasks, bids, free, mechanism)
         now = self.run.now()
-        lapsed = self._lapsed(cleared, now)
+        lapsed = _lapsed(cleared, now)
         awards = {task: cleared.offers[at] for task, at in cleared.awards.items() if task in self.shop.open}
         awards = {task: offer for task, offer in awards.items() if task not in lapsed}
         winners = {task: offer.agent for task, offer in awards.items()}
@@ -219,12 +216,19 @@ class Market:
             self._give_up({task: why for task, why in unsold.items() if task in lapsed or task not in admissible})
         return len(winners)
 
-    @staticmethod
-    def _lapsed(cleared: Cleared, now: Instant) -> dict[TaskId, str]:
-        """Return task -> why its winning bid does not count: it has run out while the round was cleared."""
-        won = {task: cleared.offers[at] for task, at in cleared.awards.items()}
-        ran_out = "the winning bid, of {}, ran out while bids were compared"
-        return {task: ran_out.format(one.agent) for task, one in won.items() if not _binds(one.valid_until, now)}
+    async def _cleared(
+        self, name: str, tasks: Mapping[TaskId, Task], bids: Sequence[allocation.Bid], free: Mapping[AgentId, float],
+        mechanism: Mechanism,
+    ) -> Cleared:  # fmt: skip
+        """Have it found out who wins what: by the agents themselves, beside the loop, or at once."""
+        now = self.run.now()
+        if self.rules.gossip:
+            stakes = mechanism.stakes(tasks, bids, free, now)
+            talk = await share_out(self.run, self.rules, name, tuple(tasks), stakes)
+            return mechanism.shared(tasks, bids, free, now, talk)
+        if mechanism.is_heavy:
+            return mechanism.told_aside(await self.run.compute(mechanism.clear_aside, tasks, bids, free, now))
+        return mechanism.clear(tasks, bids, free, now)
 
     def _bidding(self, tasks: Mapping[TaskId, Task], replies: Replies) -> Bidding:
         """Read the replies.  What is no bid, or not for one of these tasks, does not count.
@@ -279,19 +283,12 @@ class Market:
         if task.id in self.shop.declined:
             return f"{', '.join(sorted(self.shop.declined[task.id]))} refused it, and nobody else has bid"
         if task.id in bidding.wanted:
-            return self._why_none_fits(task, bidding)
+            return _why_none_fits(task.id, bidding, self.run.now())
         if bidding.exhausted:
             return "who can do it may have used up all its bids on others"
         if task.agent is not None:
             return f"{task.agent}, who must do it, has not bid"
         return "nobody who can do it has bid"
-
-    def _why_none_fits(self, task: Task, bidding: Bidding) -> str:
-        """Say why no bid on a task can win: all have run out, or they are outside its limits."""
-        bids, now = [made for made in bidding.bids if task.id in made.tasks], self.run.now()
-        if any(_binds(made.bid.valid_until, now) for made in bids):
-            return "no bid on it is within its limits"
-        return f"{', '.join(sorted({made.agent for made in bids}))}: no longer valid when bidding closed"
 
     def _give_up(self, unwanted: Mapping[TaskId, str]) -> None:
         """A task on which nobody bids waits for somebody who can do it, `retries` more rounds.
@@ -367,6 +364,21 @@ class Bidding:
     wanted: set[TaskId]
     silent: dict[AgentId, str]
     exhausted: bool
+
+
+def _lapsed(cleared: Cleared, now: Instant) -> dict[TaskId, str]:
+    """Return task -> why its winning bid does not count: it has run out while the round was cleared."""
+    won = {task: cleared.offers[at] for task, at in cleared.awards.items()}
+    ran_out = "the winning bid, of {}, ran out while bids were compared"
+    return {task: ran_out.format(one.agent) for task, one in won.items() if not _binds(one.valid_until, now)}
+
+
+def _why_none_fits(task: TaskId, bidding: Bidding, now: Instant) -> str:
+    """Say why no bid on a task can win: all have run out, or they are outside its limits."""
+    bids = [made for made in bidding.bids if task in made.tasks]
+    if any(_binds(made.bid.valid_until, now) for made in bids):
+        return "no bid on it is within its limits"
+    return f"{', '.join(sorted({made.agent for made in bids}))}: no longer valid when bidding closed"
 
 
 def _binds(until: Instant | None, now: Instant) -> bool:

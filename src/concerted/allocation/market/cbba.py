@@ -78,6 +78,13 @@ class CbbaAgent:
         self._step += 1
         return CbbaMessage(self.name, self._step, dict(self._claims), {**self._heard, self.name: self._step})
 
+    def resume(self, bundle: Iterable[TaskId], said: CbbaMessage) -> None:
+        """Go on after what it has said last; messages that it has heard before must not come again."""
+        self.bundle = list(bundle)
+        self._step = said.step
+        self._claims = dict(said.claims)
+        self._heard = {agent: step for agent, step in said.heard.items() if agent != self.name}
+
     def forget(self, agent: AgentId) -> None:
         """Hear no more of an agent that is gone, and take all that it had won as free."""
         self._gone.add(agent)

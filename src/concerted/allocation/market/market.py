@@ -12,17 +12,18 @@ Offers for single tasks that are scored already and paid as they stand need none
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from concerted.allocation.market.bids import Bid, Level, Terms, check_market, judge, refusal
+from concerted.allocation.market.gossip import Stake
 from concerted.allocation.market.payments import PAYMENTS, Paid, Payment, Sold
 from concerted.allocation.market.rules import RULES, Lots, Rule, Solution, Status
 from concerted.allocation.optimum.effort import DEFAULT, Effort
 from concerted.errors import Invalid
-from concerted.values import Task, TaskId
+from concerted.values import AgentId, Task, TaskId
 
-__all__ = ["Award", "Clearing", "Judged", "clear"]
+__all__ = ["Award", "Clearing", "Judged", "clear", "clear_as_shared", "stakes_of"]
 
 _TERMS = Terms()
 
@@ -87,10 +88,40 @@ def clear(
     if rule == "ascending" and payment != "as_bid":
         raise Invalid(f"rule ascending makes its own prices; take payment as_bid, not {payment}")
     check_market(tasks, bids, terms)
-    by_id = {task.id: task for task in tasks}
-    lots, refused = _admit(by_id, bids, terms)
-    solution = RULES[rule](lots, effort)
-    paid = PAYMENTS[payment](Sold(lots, solution, rule, effort))
+    lots, refused = _admit({task.id: task for task in tasks}, bids, terms)
+    return _clearing(refused, Sold(lots, RULES[rule](lots, effort), rule, effort), payment)
+
+
+def stakes_of(tasks: Sequence[Task], bids: Sequence[Bid], terms: Terms = _TERMS) -> dict[AgentId, Stake]:
+    """Return what each agent has to win if agents share the tasks out by talk: what its admissible bids are worth.
+
+    Raises: Invalid, as `clear` does by the rule `cbba`.
+    """
+    check_market(tasks, bids, terms)
+    lots, _ = _admit({task.id: task for task in tasks}, bids, terms)
+    places = lots.places("cbba")
+    worth: dict[AgentId, dict[TaskId, float]] = {agent: {} for agent in lots.agents}
+    for (row, agent), at in lots.singles("cbba").items():
+        worth[agent][lots.tasks[row].id] = lots.values[at] / lots.unit
+    return {agent: Stake(worth[agent], places[agent]) for agent in lots.agents}
+
+
+def clear_as_shared(
+    tasks: Sequence[Task], bids: Sequence[Bid], terms: Terms, bundles: Mapping[AgentId, Sequence[TaskId]], rounds: int
+) -> Clearing:
+    """Return what it comes to that agents have shared tasks out among themselves.  bundles: no task twice."""
+    lots, refused = _admit({task.id: task for task in tasks}, bids, terms)
+    bid_of = lots.singles("cbba")
+    chosen = [bid_of[lots.row_of[task], agent] for agent, bundle in sorted(bundles.items()) for task in bundle]
+    value = sum(lots.values[at] for at in chosen)
+    solution = Solution(tuple(sorted(chosen)), value, max(lots.ceiling, value), rounds=rounds)
+    return _clearing(refused, Sold(lots, solution, "cbba", DEFAULT), "as_bid")
+
+
+def _clearing(refused: Sequence[Judged], sold: Sold, payment: Payment) -> Clearing:
+    """Say what a solution comes to: who is paid what, and how each bid fared."""
+    lots, solution, terms = sold.lots, sold.solution, sold.lots.terms
+    paid = PAYMENTS[payment](sold)
     value = solution.value / lots.unit
     if terms.money_alone:  # without the hair by which a sale that gains nothing is preferred to none
         value = math.fsum(lots.levels[at].total for at in solution.chosen)

@@ -25,7 +25,8 @@ import msgspec
 
 from concerted.allocation.criteria import INADMISSIBLE, Offer
 from concerted.allocation.market.bids import SLACK, Bid, Terms, Weights, problems_of
-from concerted.allocation.market.market import Clearing, clear
+from concerted.allocation.market.gossip import Stake, Talk
+from concerted.allocation.market.market import Clearing, clear, clear_as_shared, stakes_of
 from concerted.allocation.market.rules import Rule
 from concerted.allocation.optimum.effort import Effort
 from concerted.config.settings import Auction
@@ -58,7 +59,7 @@ MOST_BUNDLES = 2_000  # bids on bundles of one round; of more the cheapest for e
 
 def is_plain(rules: Auction) -> bool:
     """Say whether single bids are scored by each task's limits and paid as bid: then no market is needed."""
-    return (rules.award, rules.payment, rules.scoring) in (
+    return not rules.gossip and (rules.award, rules.payment, rules.scoring) in (
         ("optimal", "as_bid", "reserve"),
         ("sequential", "as_bid", "reserve"),
     )
@@ -104,6 +105,8 @@ class Mechanism:
                 f"scoring {rules.scoring} does not go with award {rules.award} and payment {rules.payment}: money "
                 "decides, and no scores; leave the scoring out"
             )
+        if rules.gossip and rules.award != "cbba":
+            raise Invalid(f"gossip does not go with award {rules.award}: take award cbba, or leave gossip out")
         if rules.scoring == "minmax" and is_specified:
             raise Invalid("scoring minmax does not go with mode specification, which has limits of its own")
         if rules.payment == "second_score" and not is_specified and not weights.cost:
@@ -156,15 +159,7 @@ class Mechanism:
 
         bids: such as it takes, without a problem, for these tasks.  free: agent -> how much of it is free.
         """
-        terms = Terms(
-            capacity={bid.agent: float(free.get(bid.agent, 0)) for bid in bids},
-            scoring="fixed" if self._weights is None else self._rules.scoring,
-            weights=self._weights,
-            floors=self._weights is not None,
-            surplus=self._money,
-            now=now,
-            started_at=self._started_at,
-        )
+        terms = self._terms(bids, free, now)
         if self._with_bundles and len(bids) > MOST_BUNDLES:
             bids = sorted(bids, key=lambda bid: (bid.price / len(bid.tasks), bid.agent, bid.tasks))[:MOST_BUNDLES]
         rule = RULES[self._rules.award]
@@ -174,6 +169,35 @@ class Mechanism:
                 rule = "capacities"  # the same, and the best is found at once
         effort = Effort(self._rules.search_steps, solver_s=self._rules.solver_timeout)
         return self._told(clear(list(tasks.values()), bids, rule, self._rules.payment, terms, effort), now)
+
+    def stakes(
+        self, tasks: Mapping[TaskId, Task], bids: Sequence[Bid], free: Mapping[AgentId, float], now: Instant
+    ) -> dict[AgentId, Stake]:
+        """Return what each agent has to win if they share the tasks out by talk."""
+        return stakes_of(list(tasks.values()), bids, self._terms(bids, free, now))
+
+    def shared(
+        self, tasks: Mapping[TaskId, Task], bids: Sequence[Bid], free: Mapping[AgentId, float], now: Instant,
+        talk: Talk,
+    ) -> Cleared:  # fmt: skip
+        """Say what came of their talk.  free, now: those of the stakes.  What two have taken nobody has."""
+        bundles, disputed = talk.bundles()
+        terms = self._terms(bids, free, now)
+        cleared = self._told(clear_as_shared(list(tasks.values()), bids, terms, bundles, talk.rounds), now)
+        still = f"each take it after {talk.rounds} rounds of talk"
+        cleared.unsold.update({task: f"{' and '.join(agents)} {still}" for task, agents in disputed.items()})
+        return cleared
+
+    def _terms(self, bids: Sequence[Bid], free: Mapping[AgentId, float], now: Instant) -> Terms:
+        return Terms(
+            capacity={bid.agent: float(free.get(bid.agent, 0)) for bid in bids},
+            scoring="fixed" if self._weights is None else self._rules.scoring,
+            weights=self._weights,
+            floors=self._weights is not None,
+            surplus=self._money,
+            now=now,
+            started_at=self._started_at,
+        )
 
     def clear_aside(
         self, tasks: Mapping[TaskId, Task], bids: Sequence[Bid], free: Mapping[AgentId, float], now: Instant
