@@ -40,6 +40,15 @@ def test_under_exact_sizes_differ_by_one_at_most() -> None:
     assert sorted(sizes.tolist()) == [15, 15, 16, 16]
 
 
+@pytest.mark.parametrize("n", [1, 2, 7, 12])
+@pytest.mark.parametrize("wide", [0, 1, 3])
+def test_points_that_are_all_alike_are_parted_by_number(n: int, wide: int) -> None:
+    for k in range(1, n + 1):
+        found = partition(np.ones((n, wide)), k, "exact")
+        assert set(np.bincount(found.labels, minlength=k).tolist()) <= {n // k, -(-n // k)}
+        assert found.inertia == 0.0
+
+
 @pytest.mark.parametrize(("balance", "least", "most"), [("none", 0, 10), ("max", 1, 5), ("exact", 3, 4)])
 def test_the_sizes_that_are_allowed(balance: str, least: int, most: int) -> None:
     assert sizes_allowed(10, 3, balance) == (least, most)  # type: ignore[arg-type]

@@ -4,8 +4,9 @@
 
 `balance` says how large a group may be: `none` as it comes; `max` at most a quarter more than the mean; `exact`
 the sizes differ by one at most.  Too large groups hand on, along the cheapest chain of groups to one with
-room, those who lose least by it, and too small ones are filled in the same way; then points change places,
-alone or in pairs, as long as that makes the sum of squared distances smaller.
+room, those who lose least by it, and too small ones are filled in the same way; where nearly all groups are full,
+places are auctioned first.  Then points change places, alone or in pairs, as long as that makes the sum of squared
+distances smaller.
 
 Sources: Lloyd 1982, "Least squares quantization in PCM"; Arthur & Vassilvitskii 2007, "k-means++"; Grunau et al.
 2023, "A nearly tight analysis of greedy k-means++", for several candidates for each seed.
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Literal
 
 from concerted.errors import Invalid
 from concerted.groups.games import Array
+from concerted.groups.places import auction_places
 
 if TYPE_CHECKING:
     from numpy import bool_, int64
@@ -34,6 +36,10 @@ MOST_EXCHANGES = 60  # rounds of centres and exchanges
 STILL = 1e-4  # of the mean variance: centres that move less, squared, have stopped
 MOST_RELIEVED = 20  # rounds of nearest centres and sizes put right
 WORTH_A_ROUND = 1e-2  # of the inertia: a round of those that gains less is the last
+MOST_AUCTIONS = 40  # rounds of nearest centres and places auctioned
+BIDS, LAST_BIDS = 4, 20  # rounds of bids in one auction, and in the last
+FINER = 0.7  # of the step of one auction: that of the next
+FINE = 0.2  # of the mean squared distance: with a finer step the auction is the last
 GAIN = 1e-4  # of the inertia: a round of exchanges that gains less is the last
 ROUNDING = 1e-9  # of the mean squared distance: a smaller gain is none
 
@@ -74,7 +80,7 @@ def partition(points: Array, k: int, balance: Balance = "max", seed: int = 0) ->
     dice = np.random.Generator(np.random.PCG64(seed))
     labels, centres, rounds = _lloyd(points, points[_seeds(points, k, dice)])
     if balance != "none":
-        labels, centres, more = _balanced(points, labels, centres, sizes_allowed(len(points), k, balance))
+        labels, centres, more = _balanced(points, centres, sizes_allowed(len(points), k, balance))
         rounds += more
     return Partition(labels, centres, _inertia(points, labels, centres), rounds)
 
@@ -243,19 +249,58 @@ def _inertia(points: Array, labels: Labels, centres: Array) -> float:
 
 
 def _balanced(
-    points: Array, labels: Labels, centres: Array, bounds: tuple[int, int]
+    points: Array, centres: Array, bounds: tuple[int, int]
 ) -> tuple[Labels, Array, int]:  # fmt: skip
-    """Lloyd's rounds in each of which groups that are too large are relieved; then points are exchanged as it pays.
+    """Lloyd's rounds in which sizes are kept to; then points are exchanged as it pays."""
+    import numpy as np
 
-    Groups that are too small are filled once, between the two: what is too much is found anew in each round, and what
-    is too little hardly changes.
+    wide = np.column_stack((points, np.ones(len(points))))
+    eps = ROUNDING * (1.0 + float((points**2).sum(axis=1).mean()) if points.size else 1.0)
+    exact = bounds[1] - bounds[0] <= 1 < len(centres)  # else hardly a group is full, and few points have to move
+    labels = _auctioned(points, wide, centres, bounds) if exact else _relieved(points, wide, centres, bounds)
+    last, rounds = float("inf"), 0
+    while rounds < MOST_EXCHANGES:
+        rounds += 1
+        centres = _centres(points, labels, centres)
+        now = _inertia(points, labels, centres)
+        if not _exchange(_by_group(_costs(wide, centres)), labels, bounds, eps) or now > last * (1.0 - GAIN):
+            break
+        last = now
+    return labels, _centres(points, labels, centres), rounds
+
+
+def _auctioned(points: Array, wide: Array, centres: Array, bounds: tuple[int, int]) -> Labels:
+    """Lloyd's rounds in each of which places are auctioned, from coarse steps to fine; what is left is relieved."""
+    import numpy as np
+
+    prices = np.zeros(len(centres))
+    costs = _costs(wide, centres)
+    nearest = np.partition(costs, 1, axis=1)[:, :2]
+    fine = FINE * float((nearest[:, 0] + np.einsum("ij,ij->i", points, points)).mean())
+    step, last = float((nearest[:, 1] - nearest[:, 0]).mean()), False
+    for number in range(MOST_AUCTIONS):
+        last = last or step <= fine or number == MOST_AUCTIONS - 1
+        labels = auction_places(costs, prices, bounds, step, LAST_BIDS if last else BIDS)
+        centres = _centres(points, labels, centres)
+        costs = _costs(wide, centres)
+        if last:
+            break
+        step *= FINER
+    by_group = _by_group(costs + prices)
+    _relieve(by_group, labels, bounds[1], bounds[1])
+    _relieve(by_group, labels, bounds[0], bounds[0])
+    return labels
+
+
+def _relieved(points: Array, wide: Array, centres: Array, bounds: tuple[int, int]) -> Labels:
+    """Lloyd's rounds in each of which groups that are too large are relieved; those too small are filled at the end.
+
+    What is too much is found anew in each round, and what is too little hardly changes.
     """
     import numpy as np
 
     low, high = bounds
-    wide = np.column_stack((points, np.ones(len(points))))
-    eps = ROUNDING * (1.0 + float((points**2).sum(axis=1).mean()) if points.size else 1.0)
-    best = float("inf")
+    best, labels = float("inf"), np.zeros(len(points), dtype=np.int64)
     for _ in range(MOST_RELIEVED):
         far = _costs(wide, centres)
         tried, costs = far.argmin(axis=1), _by_group(far)
@@ -266,15 +311,7 @@ def _balanced(
             break
         best, labels = now, tried
     _relieve(_by_group(_costs(wide, _centres(points, labels, centres))), labels, low, low)
-    last, rounds = float("inf"), 0
-    while rounds < MOST_EXCHANGES:
-        rounds += 1
-        centres = _centres(points, labels, centres)
-        now = _inertia(points, labels, centres)
-        if not _exchange(_by_group(_costs(wide, centres)), labels, bounds, eps) or now > last * (1.0 - GAIN):
-            break
-        last = now
-    return labels, _centres(points, labels, centres), rounds
+    return labels
 
 
 def _by_group(costs: Array) -> Array:
