@@ -155,6 +155,13 @@ def test_pbft_is_simulated_with_liars(concerted: Callable[..., Any]) -> None:
     assert "takes no --strategy" in concerted("simulate", "pbft", "--strategy", "auction").err
 
 
+def test_decisions_are_simulated_over_every_protocol(concerted: Callable[..., Any]) -> None:
+    found = concerted("simulate", "decide", "--seeds", "3..3", "--json").json()
+    assert (found["algorithm"], found["seeds"], found["failures"]) == ("decide", 1, [])
+    assert found["answered"] > 0
+    assert "takes no --settings" in concerted("simulate", "decide", "--settings", "window=1").err
+
+
 def test_all_protocols_are_simulated_at_once(concerted: Callable[..., Any]) -> None:
     found = concerted("simulate", "consensus", "--seeds", "3..3", "--settings", "servers=3,seconds=20", "--json").json()
 

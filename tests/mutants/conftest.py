@@ -1,8 +1,9 @@
 """Planted bugs: each is put into a core, and the stored seed must find it; the core itself must pass that seed.
 
 `pytest -m seeds tests/mutants --search` looks for another seed where the stored one finds its bug no more, at most
-SEARCH_S of CPU for each, and stores it.  A mutant is (name, module of concerted.consensus, a piece of its text that
-stands there once, what stands there instead); its functions take the place of the real ones while it is in.
+SEARCH_S of CPU for each, and stores it.  A mutant is (name, module, a piece of its text that stands there once, what
+stands there instead); its functions take the place of the real ones while it is in.  A module is one of
+concerted.consensus, unless its name is whole.
 """
 
 import contextlib
@@ -65,7 +66,7 @@ def search(mutant: Mutant, stored: int | None, problems: Problems) -> int | None
 def planted(mutant: Mutant) -> Iterator[None]:
     """Run the block with the bug in the code."""
     name, place, there, instead = mutant
-    module = importlib.import_module(f"concerted.consensus.{place}")
+    module = importlib.import_module(place if place.startswith("concerted.") else f"concerted.consensus.{place}")
     source = inspect.getsource(module)
     assert source.count(there) == 1, f"{name}: its text stands {source.count(there)} times there"
     twin = ModuleType(module.__name__)

@@ -20,6 +20,7 @@ from concerted.config.plan import load_plan
 from concerted.errors import Invalid
 from concerted.sim.cluster.clients import Asked
 from concerted.sim.cluster.settings import Settings
+from concerted.sim.decisions.play import DECIDE, simulate_decisions
 from concerted.sim.faults import NOT_OF_CLUSTERS, NOT_OF_PLANS, Faults
 from concerted.sim.pbft.cluster import Asked as AskedOfPbft
 from concerted.sim.pbft.play import PBFT, simulate_pbft
@@ -39,7 +40,7 @@ SCENARIO = ".txt"
 
 
 @click.command(short_help="Run a plan, or consensus, in virtual time while everything breaks.")
-@click.argument("target", metavar="PLAN|consensus|raft|paxos|pbft|FILE.txt")
+@click.argument("target", metavar="PLAN|consensus|raft|paxos|pbft|decide|FILE.txt")
 @click.option("--seeds", default="100", show_default=True, metavar="N|A..B", help="The seeds 0 to N-1, or A to B.")
 @click.option(
     "--faults", default="", metavar="A=X,...", help="Such as drop=0.2,crash=3; swarm draws a mix for each seed."
@@ -63,14 +64,15 @@ def simulate(
 
     Of a plan, the coordinator and the strategy are the real ones; the agents are stand-ins with the profiles of the
     plan's, and no program is started and no store is touched.  Of `consensus`, or one of its protocols, the replicas
-    are the real ones; without --faults each seed draws its own.  A seed under which something is wrong is told with
+    are the real ones; without --faults each seed draws its own.  Of `decide`, decisions are kept by replicas of each
+    protocol.  A seed under which something is wrong is told with
     the one command that replays it.  Of a file of a directed scenario, its steps are played and its transcript is
     compared.  Exit code 1 if anything is wrong.
     """
     report: Report | ClusterReport
     if target.endswith(SCENARIO):
         return _play_scenario(target, rewrite=bool(options["rewrite"]), as_json=bool(options["as_json"]))
-    if target in {ALL, PBFT} or target in ALGORITHMS:
+    if target in {ALL, PBFT, DECIDE} or target in ALGORITHMS:
         if strategy is not None:
             raise Invalid(f"{target} is no plan and takes no --strategy; leave it out")
         for_s = options["for_s"]
@@ -94,21 +96,24 @@ def simulate(
 
 def _play_clusters(target: str, seeds: str, faults: str, settings: str, for_s: float | None) -> ClusterReport:
     given = Faults.parse(faults or "swarm").without(NOT_OF_CLUSTERS, "replicas")
-    if target == PBFT and settings:
-        raise Invalid("a simulation of pbft draws its settings and takes no --settings; leave it out")
+    if target in {PBFT, DECIDE} and settings:
+        raise Invalid(f"a simulation of {target} draws its settings and takes no --settings; leave it out")
     chosen = [algorithm for name, algorithm in ALGORITHMS.items() if target in {ALL, name}]
     for algorithm in chosen:
         given.without(algorithm.without, algorithm.name)
     games = [Game(algorithm, given, Settings.parse(settings), _judge) for algorithm in chosen]
     with_liars = target == PBFT or (target == ALL and not settings)
+    with_decisions = target == DECIDE
     asked = parse_seeds(seeds)
 
     def turn() -> Iterable[int]:
-        return asked if for_s is None else _endless(asked, for_s / (len(games) + with_liars))
+        return asked if for_s is None else _endless(asked, for_s / (len(games) + with_liars + with_decisions))
 
     reports = [simulate_cluster(game, turn(), watch=_show_seed) for game in games]
     if with_liars:
         reports.append(simulate_pbft(turn(), given, judge=_judge, watch=_show_seed))
+    if with_decisions:
+        reports.append(simulate_decisions(turn(), given, watch=_show_seed))
     return merged(reports)
 
 

@@ -1,0 +1,82 @@
+"""Planted bugs of decisions over replicated logs: the stored seed of each must find it over one of the protocols."""
+
+import pytest
+
+from concerted.sim.decisions.play import simulate_decisions
+from concerted.sim.faults import Faults
+
+SWARM = Faults(swarm=True)
+
+MUTANTS = [
+    (
+        "counts a voter's second ballot",
+        "decisions.decision",
+        "    if first is None:\n",
+        "    if first is None or first.choice != given.choice:\n",
+    ),
+    (
+        "closes early though a veto may still come",
+        "decisions.tally",
+        "        return None if tally.vetoes_out else final(rule, tally)\n",
+        "        return final(rule, tally)\n",
+    ),
+    (
+        "a deadline passes by each replica's own clock",
+        "concerted.replicas.kept",
+        "self.now, self.term = max(self.now, proposed.at), max",
+        "self.now, self.term = max(self.now, proposed.at + 3.0 * self._entering._node), max",
+    ),
+    (
+        "time goes back where a leader's clock is behind",
+        "concerted.replicas.kept",
+        "self.now, self.term = max(self.now, proposed.at), max",
+        "self.now, self.term = proposed.at, max",
+    ),
+    (
+        "silence accepts",
+        "decisions.tally",
+        "            return tally.approvals, tally.rejections, missing\n",
+        "            return {each: yes + missing for each, yes in tally.approvals.items()}, tally.rejections, 0\n",
+    ),
+    (
+        "a ballot after the end counts",
+        "decisions.decision",
+        "    if state.closing is not None:\n        ago = max",
+        "    if False:\n        ago = max",
+    ),
+    (
+        "weights do not count",
+        "decisions.state",
+        "opening.electorate[voter]),",
+        "1),",
+    ),
+    (
+        "participation is not asked for",
+        "decisions.tally",
+        "    return tally.voted >= share(rule.quorum) * tally.total\n",
+        "    return True\n",
+    ),
+    (
+        "a repeated command is done again",
+        "sessions",
+        "        if command.number not in results:\n",
+        "        if True:\n",
+    ),
+    (
+        "a snapshot leaves out the alarms",
+        "concerted.replicas.kept",
+        "            self._set_wake(stream, thing, wake_at)\n",
+        "            self._set_wake(stream, thing, None)\n",
+    ),
+    (
+        "is closed when the deadline is noticed, not when it was",
+        "decisions.decision",
+        '        due = _close(state, "deadline", state.opening.deadline_at)\n',
+        '        due = _close(state, "deadline", now)\n',
+    ),
+]
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant[0])
+def test_its_stored_seed_finds_the_bug(mutant, exam) -> None:
+    exam("decide", mutant, lambda seed: simulate_decisions([seed], SWARM).failures)
