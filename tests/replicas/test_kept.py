@@ -140,6 +140,18 @@ def test_the_rounds_are_in_a_snapshot(log: Log) -> None:
     assert other.look(given(GetDecision(id="d")))[0].rounds == 3
 
 
+def test_who_has_restored_a_snapshot_writes_the_same_bytes_as_who_has_not(log: Log) -> None:
+    """A group that signs its checkpoints would else never agree on one again."""
+    log.do(CreateDecision(id="d", question="ship?", electorate={"cy": 1, "ann": 1, "bob": 1}))
+    other = Kept()
+    other.restore(Snapshot(log.kept.index, 1, data=log.kept.dump()))
+    for voter in ("ann", "bob"):
+        log.vote(voter)
+        other.apply(log.entries[-1])
+    assert log.status() == "accepted"
+    assert other.dump() == log.kept.dump()
+
+
 def test_who_opens_what_is_there_already_may_take_it_as_it_is(log: Log) -> None:
     log.open()
     assert log.open(rule=rule_of("unanimous")).error["code"] == "conflict"

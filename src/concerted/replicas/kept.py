@@ -179,11 +179,12 @@ class Kept:
         """
         step = thing.machine.decide(thing.state, request, self.now)
         state = thing.state
-        events = [_said_in(event, self.term) for event in step.events]
+        kept = [self._kept(_said_in(event, self.term)) for event in step.events]
+        events = [_event(each) for each in kept]  # as a snapshot has them: who restores one is to be in the same state
         for event in events:
             state = thing.machine.evolve(state, event, self.now)
         if events:
-            thing.events += [self._kept(event) for event in events]
+            thing.events += kept
             if step.sends:
                 thing.events[-1] = msgspec.structs.replace(thing.events[-1], sends=step.sends)
             self._things[stream] = thing
@@ -315,11 +316,15 @@ class Kept:
             machine = machine_of(stream.partition(":")[0])
             state = None
             for each in events:
-                agent = None if each.agent is None else AgentId(each.agent)
-                state = machine.evolve(state, Event(each.kind, agent, each.ref, each.data), each.at)
+                state = machine.evolve(state, _event(each), each.at)
             thing = self._things[stream] = Thing(machine, state, events=events)
             self._set_wake(stream, thing, wake_at)
         self.touched = self.settled = list(self._things)
+
+
+def _event(kept: KeptEvent) -> Event:
+    """Return what was kept as its machine knows it."""
+    return Event(kept.kind, None if kept.agent is None else AgentId(kept.agent), kept.ref, kept.data)
 
 
 def _said_in(event: Event, term: int) -> Event:
