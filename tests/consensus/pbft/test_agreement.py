@@ -212,6 +212,27 @@ def test_the_primary_takes_what_was_relayed_if_its_client_has_signed_it(alone) -
     assert [each.batch for each in primary.said(Proposal)] == [(primary.words.request(1),)]
 
 
+def test_without_two_f_and_one_nothing_is_decided(room) -> None:
+    """4: two of four may both be the ones who lie, for all that the other two know; so neither half goes on alone."""
+    group = room().cut_off(1, 2)
+    client = group.ask()
+    group.pass_time(200.0)
+    assert client.request is not None
+    assert set(group.executed().values()) == {0}
+    group.heal().pass_time(200.0)
+    assert client.request is None
+
+
+def test_two_clients_that_ask_different_replicas_at_once_are_put_into_one_order(room) -> None:
+    """4.2: the primary alone gives numbers, whoever is asked."""
+    group = room()
+    group.cluster.replicas[2].ask(group.cluster.want(group.cluster.clients[0]))
+    group.cluster.replicas[3].ask(group.cluster.want(group.cluster.clients[1]))
+    group.settle()
+    assert group.answered == 2
+    assert set(group.executed().values()) == {max(group.executed().values())}
+
+
 def test_seven_replicas_agree_with_two_that_are_silent(room) -> None:
     """4: "the algorithm provides safety and liveness if no more than f of 3f + 1 are faulty"."""
     group = room(7, liars=(6, 7))

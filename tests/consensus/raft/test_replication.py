@@ -8,6 +8,8 @@ import pytest
 from concerted.consensus.entries import Entry, Snapshot
 from concerted.consensus.raft.messages import Append, Appended, InstallSnapshot, Vote
 
+COMMAND = b"\x94\x00\x01\xc4\x00\x00"  # of a client that opens a session
+
 
 def appends(server) -> list[Append]:
     return server.sent(Append)
@@ -37,6 +39,31 @@ def test_an_entry_is_committed_once_a_majority_has_it(alone) -> None:
     server.acknowledges(2)
     assert server.proposes(b"x").committed == ()
     assert [entry.command for entry in server.acknowledges(2).committed] == [b"x"]
+
+
+def test_without_a_majority_nothing_is_committed(room) -> None:
+    """Paper 5.3: two of five have the entry, for however long, and that is not enough."""
+    five = room((1, 2, 3, 4, 5)).elect(1).cut_off(1, 2)
+    first = len(five.checks.chosen)
+    five.propose(1, COMMAND)
+    five.pass_time(200.0)
+    assert five[2].log.last_index == first + 1
+    assert five.replicas[1].machine.index == first
+    assert five.answers == []
+
+
+def test_of_two_leaders_that_propose_at_once_one_commits(room) -> None:
+    """Paper 5.4: one leads a minority and does not know that it was deposed; what only it has is overwritten."""
+    five = room((1, 2, 3, 4, 5)).elect(1).cut_off(1, 2).elect(3)
+    assert five[1].role == five[3].role == "leader"
+    five.propose(1, COMMAND)
+    five.propose(3, COMMAND)
+    chosen = list(five.checks.chosen)
+    five.cut.clear()
+    five.pass_time(30.0)
+    assert five.checks.chosen[: len(chosen)] == chosen
+    assert {five.log(node)[-1] for node in five.replicas} == {five[3].term}
+    assert len({tuple(five.log(node)) for node in five.replicas}) == 1
 
 
 def test_the_leader_counts_itself_only_for_what_is_on_its_disk(alone, boxes) -> None:
@@ -341,7 +368,7 @@ def test_a_server_that_slept_through_a_compaction_catches_up(room) -> None:
     """Paper 7, from end to end: snapshot, then the entries after it."""
     three = room().elect(1)
     three.replicas[3].die()
-    three.propose(1, b"\x94\x00\x01\xc4\x00\x00")  # a client that opens a session
+    three.propose(1, COMMAND)
     three.replicas[1].compact(0)
     three.settle()
     three.propose(1, b"\x94\x00\x02\xc4\x00\x00")
