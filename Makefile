@@ -25,7 +25,8 @@ docs: $(PYTEST) $(BIN)/concerted ## run every code block of the README and the d
 	$(PYTEST) tests/test_docs.py -m "e2e or not e2e"
 
 soak: $(PYTEST) $(BIN)/concerted ## look an hour for failures of consensus, and for the bugs that are planted into it
-	$(BIN)/concerted simulate consensus --seeds 10000..10000 --for 50m
+	$(BIN)/concerted simulate consensus --seeds 10000..10000 --for 45m
+	$(BIN)/concerted simulate decide --seeds 10000..10000 --for 5m
 	$(PYTEST) -m seeds tests/mutants --search
 
 format: $(PYTEST) ## put the code into its one format and order of imports

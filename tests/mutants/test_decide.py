@@ -74,6 +74,12 @@ MUTANTS = [
         '        due = _close(state, "deadline", state.opening.deadline_at)\n',
         '        due = _close(state, "deadline", now)\n',
     ),
+    (
+        "a state that was restored is in another order",
+        "concerted.replicas.kept",
+        "        events = [_event(each) for each in kept]",
+        "        events = list(step.events)",
+    ),
 ]
 
 

@@ -4,11 +4,10 @@ import random
 
 from concerted.sim.decisions.world import DecisionsWorld
 from concerted.sim.faults import Faults
-from concerted.sim.protocols.paxos import PAXOS
 
 
 def test_a_keeper_that_starts_again_shows_what_it_showed() -> None:
-    world = DecisionsWorld(PAXOS, 3, Faults(), servers=1)
+    world = DecisionsWorld("paxos", 3, Faults(), servers=1)
     assert world.play().problems == ()
     (keeper,) = world.keepers.values()
     shown = keeper.kept.dump()
@@ -24,7 +23,7 @@ def test_a_keeper_that_starts_again_shows_what_it_showed() -> None:
 
 
 def test_a_damaged_disk_ends_it_for_good() -> None:
-    world = DecisionsWorld(PAXOS, 3, Faults(), servers=1)
+    world = DecisionsWorld("paxos", 3, Faults(), servers=1)
     world.play()
     (keeper,) = world.keepers.values()
     keeper.die()
@@ -32,3 +31,10 @@ def test_a_damaged_disk_ends_it_for_good() -> None:
     keeper.start()
     assert keeper.is_lost
     assert keeper.running is None
+
+
+def test_a_snapshot_that_the_core_asks_for_is_the_same_at_every_replica() -> None:
+    world = DecisionsWorld("pbft", 1, Faults(), servers=4)
+    assert world.play().problems == ()
+    stable = {keeper.core.replica.stable for keeper in world.keepers.values() if keeper.running is not None}
+    assert min(stable) > 0, "2f + 1 have signed the same digest"

@@ -133,3 +133,11 @@ def test_how_it_stood_before_is_remembered(log: Log) -> None:
     log.ask("ann", vote())
     assert log.oracle.standing(before)["d"].ballots == ()
     assert log.oracle.standing(0) == {}
+
+
+def test_where_replicas_may_lie_the_time_is_what_enough_of_them_say() -> None:
+    oracle = Oracle(honest=2)
+    for index, (by, at, command) in enumerate([(1, 90.0, b""), (2, 50.0, b""), (3, 999.0, b"")], 1):
+        body = msgspec.msgpack.encode(Proposed(at, by, command))
+        oracle.read(Entry(index, 1, msgspec.msgpack.encode(("replica", index, body, b""))))
+    assert oracle.now == 90.0, "one liar may say 999"

@@ -7,12 +7,12 @@ import pytest
 from concerted.consensus.decisions.rule import Rule
 from concerted.ports.decisions import CastBallot, CreateDecision, OfDecision
 from concerted.sim.decisions.errands import Asker
+from concerted.sim.decisions.keeping import KEEPINGS
 from concerted.sim.decisions.world import BEGAN_AT, DecisionsWorld, play_decisions
 from concerted.sim.faults import Faults
-from concerted.sim.protocols.algorithms import ALGORITHMS
 from concerted.values import AgentId
 
-pytestmark = pytest.mark.parametrize("protocol", sorted(ALGORITHMS))
+pytestmark = pytest.mark.parametrize("protocol", sorted(KEEPINGS))
 
 Errand = tuple[str, float, OfDecision]
 
@@ -33,7 +33,7 @@ def world(protocol: str, *errands: Errand) -> DecisionsWorld:
     askers = [
         Asker(number, AgentId(agent), deque([(at, wanted)])) for number, (agent, at, wanted) in enumerate(errands, 1)
     ]
-    return DecisionsWorld(ALGORITHMS[protocol], 1, Faults(), servers=3, askers=askers)
+    return DecisionsWorld(protocol, 1, Faults(), servers=4 if protocol == "pbft" else 3, askers=askers)
 
 
 class Probe:
@@ -94,7 +94,7 @@ def test_the_leader_is_killed_between_the_opening_and_the_close(protocol: str) -
     found = ended(played)
     assert (found.status, found.cause) in {("accepted", "settled"), ("lapsed", "deadline")}
     assert found.ballots[0] == ("ann", "accept"), "what was there before it died"
-    assert probe.seen == {49.0: "voting", 119.0: found.status}, "the two who are left have closed it"
+    assert probe.seen == {49.0: "voting", 119.0: found.status}, "those who are left have closed it"
 
 
 def test_two_proposers_at_once_open_one_decision(protocol: str) -> None:
@@ -110,7 +110,7 @@ def test_two_proposers_at_once_open_one_decision(protocol: str) -> None:
 
 def test_the_same_seed_plays_the_same(protocol: str) -> None:
     faults = Faults(swarm=True)
-    once, again = (play_decisions(ALGORITHMS[protocol], 5, faults) for _ in range(2))
+    once, again = (play_decisions(protocol, 5, faults) for _ in range(2))
     assert once == again
     assert once.answered > 0
     assert once.judged > once.closed

@@ -29,13 +29,13 @@ __all__ = ["Court"]
 
 
 class Court:
-    """Judges what replicas show.  chosen: the log, as far as it is committed.
+    """Judges what replicas show.  chosen: the log, as far as it is committed.  honest: as the oracle is told.
 
     cast: (decision, voter) -> all choices that this voter has really sent.  closed: the certificate of each.
     """
 
-    def __init__(self, chosen: Sequence[Entry]) -> None:
-        self.oracle = Oracle()
+    def __init__(self, chosen: Sequence[Entry], honest: int = 1) -> None:
+        self.oracle = Oracle(honest)
         self.cast: dict[tuple[str, str], set[str]] = {}
         self.closed: dict[str, Certificate] = {}
         self.judged_count = 0

@@ -13,7 +13,6 @@ from concerted.consensus.ready import Ready
 from concerted.consensus.replicated_log import ReplicatedLog
 from concerted.consensus.sessions import Answer
 from concerted.replicas.kept import Outcome
-from concerted.sim.cluster.replica import Replica
 from concerted.sim.decisions.court import Court
 from concerted.sim.decisions.errands import Asker
 from concerted.sim.worlds.host import Host
@@ -88,7 +87,7 @@ class Crowd(Generic[C]):
             asker.believed = None if self._rng.random() < 0.5 else asker.believed
             self._ask(asker, turn)
 
-    def answered(self, _: Replica[C], answer: Answer) -> None:
+    def answered(self, answer: Answer) -> None:
         """Tell whoever has asked; whichever server has applied it may be the one that was asked."""
         if answer.status == "opened":
             asker = next((each for each in self.askers if each.id == answer.number and not each.session), None)

@@ -10,7 +10,7 @@ from concerted.consensus.ready import Ready
 from concerted.consensus.replicated_log import ReplicatedLog
 from concerted.errors import StoreDamaged
 from concerted.replicas.kept import Kept
-from concerted.sim.cluster.replica import Beginning, Replica
+from concerted.sim.cluster.replica import Beginning, Part, Replica
 
 __all__ = ["Keeper"]
 
@@ -44,6 +44,13 @@ class Keeper(Replica[C]):
         """Put a snapshot of what is kept in the place of the log, if there is anything to win."""
         index = self.kept.index
         if index > upto:
+            self.give(lambda core: core.compact(index, self.kept.dump(), self.now))
+
+    def carry_out(self, die_behind: Part | None = None) -> None:
+        """Carry out the oldest Ready; or die behind a part of it.  A snapshot that it asks for is taken last."""
+        index = self.waiting[0].compact_at
+        Replica.carry_out(self, die_behind)
+        if index is not None and self.running is not None:
             self.give(lambda core: core.compact(index, self.kept.dump(), self.now))
 
     def _apply(self, ready: Ready[Any, Any]) -> None:

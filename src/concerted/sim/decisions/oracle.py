@@ -56,14 +56,20 @@ class Opened:
 
 
 class Oracle:
-    """All decisions of one log.  decisions: as they stand after the last entry that was read; now: the log's time."""
+    """All decisions of one log.
 
-    def __init__(self) -> None:
+    honest: how many must have said a time; more than 1 where entries are requests that clients have signed.
+    decisions: as they stand after the last entry that was read; now: the log's time.
+    """
+
+    def __init__(self, honest: int = 1) -> None:
+        self.honest = honest
         self.decisions: dict[str, Opened] = {}
         self.now = 0.0
         self._standings: list[dict[str, Standing]] = [{}]
         self._sessions: set[int] = set()
         self._done: set[tuple[int, int]] = set()
+        self._said: dict[int, float] = {}  # by each replica: the latest time
 
     @property
     def index(self) -> int:
@@ -78,14 +84,14 @@ class Oracle:
         """Read the next entry."""
         assert entry.index == self.index + 1, f"the oracle reads {entry.index} after {self.index}"
         before = self._standings[-1]
-        touched = [] if entry.command is None else self._carry_out(entry.index, msgspec.msgpack.decode(entry.command))
+        touched = [] if entry.command is None else self._carry_out(entry.index, self._proposed(entry.command))
         changed = {name: self.decisions[name].standing() for name in touched}
         self._standings.append({**before, **changed} if changed else before)
 
     def _carry_out(self, index: int, proposed: Sequence[Any]) -> list[str]:
         """Return whom it is about."""
-        at, _, command = proposed[:3]
-        self.now = max(self.now, at)
+        at, by, command = proposed[:3]
+        self._hear(at, by, is_time=not command)
         if not command:
             due = [name for name, each in self.decisions.items() if self._is_due(each)]
             for name in due:
@@ -102,6 +108,21 @@ class Oracle:
         asked: Json = msgspec.json.decode(wanted)
         self._ask(asked, agent)
         return [asked["id"]] if asked["id"] in self.decisions else []
+
+    def _proposed(self, command: bytes) -> Sequence[Any]:
+        found: Sequence[Any] = msgspec.msgpack.decode(command)
+        if self.honest > 1:
+            found = msgspec.msgpack.decode(found[2])  # client, number, body
+        return found
+
+    def _hear(self, at: float, by: int, *, is_time: bool) -> None:
+        """Where nobody lies, each entry says the time; else each replica does, and one of f + 1 is honest."""
+        if self.honest == 1:
+            self.now = max(self.now, at)
+        elif is_time:
+            self._said[by] = max(at, self._said.get(by, 0.0))
+            if len(self._said) >= self.honest:
+                self.now = sorted(self._said.values())[-self.honest]
 
     def _ask(self, asked: Json, agent: str) -> None:
         found = self.decisions.get(asked["id"])

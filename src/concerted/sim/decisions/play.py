@@ -10,10 +10,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 
+from concerted.sim.decisions.keeping import KEEPINGS
 from concerted.sim.decisions.world import play_decisions
 from concerted.sim.faults import Faults
 from concerted.sim.play import Failure
-from concerted.sim.protocols.algorithms import ALGORITHMS
 from concerted.sim.worlds.play import COUNTS, ClusterReport
 
 __all__ = ["DECIDE", "simulate_decisions"]
@@ -34,8 +34,8 @@ def simulate_decisions(
     virtual_s = 0.0
     for seed in seeds:
         problems: list[str] = []
-        for name, algorithm in ALGORITHMS.items():
-            played = play_decisions(algorithm, seed, faults)
+        for name in KEEPINGS:
+            played = play_decisions(name, seed, faults)
             problems += [f"over {name}, {each}" for each in played.problems]
             for count, more in (
                 ("steps", played.steps),

@@ -19,8 +19,8 @@ import msgspec
 from concerted.consensus.quorum import Configuration, NodeId
 from concerted.consensus.ready import Ready
 from concerted.consensus.replicated_log import ReplicatedLog
-from concerted.replicas.kept import Kept
-from concerted.replicas.protocols.entering import Entering, Proposed
+from concerted.consensus.sessions import Answer
+from concerted.replicas.protocols.entering import Proposed
 from concerted.sim.cluster.algorithm import ELECTION_TIMEOUT_S, HEAL_TIMEOUTS, Algorithm
 from concerted.sim.cluster.checks import Broken
 from concerted.sim.cluster.damage import lost_among
@@ -30,6 +30,7 @@ from concerted.sim.decisions.court import Court
 from concerted.sim.decisions.crowd import Crowd
 from concerted.sim.decisions.errands import Asker, draw_askers
 from concerted.sim.decisions.keeper import Keeper
+from concerted.sim.decisions.keeping import KEEPINGS
 from concerted.sim.faults import NOT_OF_CLUSTERS, Faults
 from concerted.sim.network import Network, Pipe
 from concerted.sim.worlds.host import Clock, Host
@@ -39,10 +40,10 @@ from concerted.sim.worlds.timeline import Life, Timeline
 __all__ = ["BEGAN_AT", "DecisionsResult", "DecisionsWorld", "play_decisions"]
 
 FAULTS_S = 120.0  # of virtual time in which things go wrong
-SERVERS = (1, 3, 3, 3, 5)
 MOST_SKEW = 5.0  # percent by which a clock's pace is wrong
 BEGAN_AT = 1_000_000.0  # what a wall clock that is right says when the world begins
 WALLS_S = 20.0  # how far wall clocks lie apart at most
+STALE_S = 1.0  # how old the time of a group that signs may be when a command comes
 RING_S = 1.0  # how often a leader looks whether a deadline has passed by its clock
 
 C = TypeVar("C", bound=ReplicatedLog[Any, Any])
@@ -69,20 +70,22 @@ class DecisionsResult:
 
 
 class DecisionsWorld(Generic[C]):
-    """One cluster that keeps decisions, under one seed.  servers, askers: 0 and None are drawn."""
+    """One group that keeps decisions, under one seed.  protocol: one of KEEPINGS.  servers, askers: 0, None: drawn."""
 
     def __init__(
         self,
-        algorithm: Algorithm[C],
+        protocol: str,
         seed: int,
         faults: Faults,
         *,
         servers: int = 0,
         askers: Sequence[Asker] | None = None,
     ) -> None:
-        self.algorithm = algorithm
         self.seed = seed
-        self.rng = rng = random.Random(f"{seed}/decide/{algorithm.name}")
+        self.rng = rng = random.Random(f"{seed}/decide/{protocol}")
+        self.keeping = KEEPINGS[protocol](rng, servers)
+        self.algorithm: Algorithm[C] = self.keeping.algorithm
+        algorithm = self.algorithm
         self.faults = faults.draw(random.Random(f"{seed}/mix"), (*NOT_OF_CLUSTERS, *algorithm.without))
         self.timeline = Timeline()
         self.life = Life()
@@ -96,8 +99,9 @@ class DecisionsWorld(Generic[C]):
         self.keepers: dict[NodeId, Keeper[C]] = {}
         self.walls: dict[NodeId, float] = {}
         self.checks = algorithm.checks(self.replicas)
-        self.court = Court(self.checks.chosen)
+        self.court = Court(self.checks.chosen, self.keeping.honest)
         self.crowd: Crowd[C] = Crowd(rng, self.timeline, self.life, self.hosts, self._propose, self.court)
+        self._said: dict[Answer, set[NodeId]] = {}
         self._pipes: dict[tuple[NodeId, NodeId], Pipe] = {}
         self._cut: dict[tuple[NodeId, NodeId], int] = {}
         self._encode = msgspec.msgpack.Encoder().encode
@@ -105,7 +109,7 @@ class DecisionsWorld(Generic[C]):
         self.mischief = Mischief(
             algorithm, rng, self.timeline, self.life, self.hosts, self.replicas, self._pipes, self.leader, self._cut
         )
-        first = Configuration.of(tuple(range(1, (servers or rng.choice(SERVERS)) + 1)))
+        first = Configuration.of(tuple(range(1, self.keeping.servers + 1)))
         for node in first.voters:
             self._add(node, first)
         self.crowd.gather(draw_askers(rng, BEGAN_AT) if askers is None else askers)
@@ -170,8 +174,8 @@ class DecisionsWorld(Generic[C]):
             watch=self.checks,
             dice=rng.random,
             send=self.send,
-            on_answer=self.crowd.answered,
-            make=lambda: Kept(algorithm.name, entering=Entering(node)),  # type: ignore[arg-type]
+            on_answer=self._answered,
+            make=lambda: self.keeping.make(node),
             judged=self.court.judged,
         )
         skew = min(self.faults.skew, MOST_SKEW) / 100.0
@@ -206,18 +210,28 @@ class DecisionsWorld(Generic[C]):
 
     def _propose(self, node: NodeId, command: bytes) -> Ready[Any, Any]:
         """Have a session's command put into the log, or the time, as a real replica does: with what its clock says."""
-        host = self.hosts[node]
-        proposed = Proposed(self._wall(node), node, command, host.replica.core.term)
-        return host.give(lambda core: core.propose([msgspec.msgpack.encode(proposed)], host.replica.now))
+        host, at, term = self.hosts[node], self._wall(node), self.hosts[node].replica.core.term
+        commands = [self.keeping.enter(Proposed(at, node, command, term))]
+        if self.keeping.is_signed and command and at - self.keepers[node].kept.now > STALE_S:
+            commands.insert(0, self.keeping.enter(Proposed(at, node, b"", term)))
+        return host.give(lambda core: core.propose(commands, host.replica.now))
 
     def _ring(self, node: NodeId) -> None:
-        """Say the time, if this server leads and a deadline has passed by its clock."""
+        """Say the time, if a deadline has passed by this server's clock, and it leads, or all say it."""
         host = self.hosts[node]
-        if host.is_alive and self.timeline.now >= host.paused_until and host.replica.core.leader == node:
+        is_here = host.is_alive and self.timeline.now >= host.paused_until
+        if is_here and (self.keeping.is_signed or host.replica.core.leader == node):
             due = self.keepers[node].kept.next_wake()
             if due is not None and due <= self._wall(node):
                 self._propose(node, b"")
         self.timeline.at(self.timeline.now + RING_S, self.life, self._ring, node)
+
+    def _answered(self, replica: Replica[C], answer: Answer) -> None:
+        """Tell whoever has asked, as soon as so many have said the same that one of them is honest."""
+        said = self._said.setdefault(answer, set())
+        said.add(replica.id)
+        if len(said) >= self.keeping.honest:
+            self.crowd.answered(answer)
 
     # The end
 
@@ -258,6 +272,7 @@ class DecisionsWorld(Generic[C]):
         return max(found, default=None)
 
 
-def play_decisions(algorithm: Algorithm[Any], seed: int, faults: Faults) -> DecisionsResult:
+def play_decisions(protocol: str, seed: int, faults: Faults) -> DecisionsResult:
     """Play one world.  The same seed and faults play the same."""
-    return DecisionsWorld(algorithm, seed, faults).play()
+    world: DecisionsWorld[Any] = DecisionsWorld(protocol, seed, faults)
+    return world.play()

@@ -1,0 +1,147 @@
+"""How a group of replicas keeps decisions, by protocol: how what is wanted goes into the log, and who says the time.
+
+Over Raft and Paxos whoever takes a command says by its clock when that was.  Over PBFT the client signs what is to go
+into the log, each replica signs what time it is, and the group's time is what f + 1 of them have said.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from concerted.consensus.keeping import Replicated
+from concerted.consensus.pbft.group import Group as Members
+from concerted.consensus.pbft.messages import Message, NewView, Request, ViewChange
+from concerted.consensus.pbft.node import Pbft
+from concerted.consensus.pbft.seal import sealed_request
+from concerted.consensus.pbft.settings import Settings
+from concerted.consensus.pbft.storage import STORAGE, Stored
+from concerted.consensus.quorum import NodeId
+from concerted.replicas.kept import Kept
+from concerted.replicas.protocols.entering import Entering, Proposed
+from concerted.replicas.protocols.pbft import SignedEntering, client_of
+from concerted.replicas.spec import COORDINATOR, Group
+from concerted.sim.cluster.algorithm import Algorithm, Spare
+from concerted.sim.cluster.damage import lost_among
+from concerted.sim.cluster.replica import Beginning, Replica
+from concerted.sim.pbft.checks import PbftChecks
+from concerted.sim.pbft.keys import SimSigner, SimVerifier
+from concerted.sim.pbft.walk import draw_settings
+from concerted.sim.protocols.algorithms import ALGORITHMS
+
+__all__ = ["KEEPINGS", "Keeping"]
+
+GROUP = "simulated"
+SERVERS = (1, 3, 3, 3, 5)
+SIGNED_SERVERS = (4, 4, 4, 7)
+
+
+def _unsigned(proposed: Proposed) -> bytes:
+    return msgspec.msgpack.encode(proposed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keeping:
+    """One group.  honest: how many must say the same to be believed; more than 1 where everybody signs.
+
+    make: what a replica keeps at first.  enter: what goes into the log for what somebody proposes.
+    """
+
+    algorithm: Algorithm[Any]
+    servers: int
+    make: Callable[[NodeId], Kept]
+    honest: int = 1
+    enter: Callable[[Proposed], bytes] = field(default=_unsigned)
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether nobody is believed alone, so that all say the time."""
+        return self.honest > 1
+
+
+def _trusting(name: str, rng: random.Random, servers: int) -> Keeping:
+    """Return a group in which nobody lies."""
+    algorithm: Replicated = "raft" if name == "raft" else "paxos"
+    return Keeping(
+        algorithm=ALGORITHMS[name],
+        servers=servers or rng.choice(SERVERS),
+        make=lambda node: Kept(algorithm, entering=Entering(node)),
+    )
+
+
+def _signing(rng: random.Random, servers: int) -> Keeping:
+    """Return a group in which everybody signs, though none of these lies."""
+    count = servers or rng.choice(SIGNED_SERVERS)
+    nodes = tuple(range(1, count + 1))
+    clients = (COORDINATOR, *map(client_of, nodes))
+    members = Members(GROUP, nodes, SimVerifier((*nodes, *clients)))
+    spec = Group(id=GROUP, algorithm="pbft", replicas={node: f"127.0.0.1:{node}" for node in nodes})
+    found: list[PbftChecks] = []
+    numbers = dict.fromkeys(clients, 0)
+
+    def checks(replicas: Mapping[NodeId, Replica[Pbft]]) -> PbftChecks:
+        found.append(PbftChecks(replicas, members))
+        return found[0]
+
+    def enter(proposed: Proposed) -> bytes:
+        who = COORDINATOR if proposed.command else client_of(proposed.by)
+        numbers[who] += 1
+        request = Request(who, numbers[who], msgspec.msgpack.encode(proposed))
+        signed = sealed_request(GROUP, SimSigner(who), request)
+        found[0].signed.add(signed)
+        return signed.encode()
+
+    return Keeping(
+        algorithm=_pbft(members, checks, found),
+        servers=count,
+        make=lambda node: Kept("pbft", members.weak, SignedEntering(spec, node, "")),
+        honest=members.weak,
+        enter=enter,
+    )
+
+
+def _pbft(
+    members: Members, checks: Callable[[Mapping[NodeId, Replica[Pbft]]], PbftChecks], found: Sequence[PbftChecks]
+) -> Algorithm[Pbft]:
+    """Return PBFT as a world plays it: f of the replicas may be lost."""
+
+    def begin(beginning: Beginning) -> Pbft:
+        node = beginning.node
+        return Pbft(
+            node, beginning.settings, beginning.stored, group=members, signer=SimSigner(node), now=beginning.now
+        )
+
+    def spare(_: Sequence[Pbft]) -> Spare:
+        def can(dead: AbstractSet[NodeId]) -> bool:
+            return len(lost_among(found[0].honest) | dead) <= members.faulty
+
+        return can
+
+    return Algorithm(
+        name="pbft",
+        storage=STORAGE,
+        message=Message,
+        election=(ViewChange, NewView),
+        first=lambda _: Stored(),
+        start=begin,
+        checks=checks,
+        walk_settings=draw_settings,
+        world_settings=draw_settings,
+        plain_settings=Settings,
+        state=lambda core: f"view {core.term}",
+        leads=lambda core: core.leader == core.id,
+        compacted=lambda core: core.replica.stable,
+        spare=spare,
+    )
+
+
+KEEPINGS: Mapping[str, Callable[[random.Random, int], Keeping]] = {
+    "raft": lambda rng, servers: _trusting("raft", rng, servers),
+    "paxos": lambda rng, servers: _trusting("paxos", rng, servers),
+    "pbft": _signing,
+}
