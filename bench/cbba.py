@@ -1,5 +1,7 @@
 """CBBA on a network that loses messages: conflicts, the whole beside a central greedy one's, rounds and CPU.
 
+First between agents that hear everybody, then in the turns that a run carries, where answers are lost.
+
 Run: `python bench/cbba.py [seeds]`.
 """
 
@@ -13,7 +15,8 @@ from random import Random
 from beside.comparing import in_words, machine
 
 from concerted.allocation.market.cbba import CbbaAgent, CbbaMessage, Worth
-from concerted.values import AgentId, TaskId
+from concerted.allocation.market.gossip import Stake, Talk, neighbours_of, take_turn
+from concerted.values import AgentId, TaskId, encode
 
 FLEETS = ((10, 20), (20, 60), (50, 100))  # agents, tasks
 LOSSES = (0.0, 0.3, 0.5)
@@ -43,6 +46,47 @@ def main(seeds: int) -> None:
                 in_words(statistics.median(run[3] for run in runs)),
             ]
             print(f"| {' | '.join(cells)} |", flush=True)
+    _tell_turns(seeds)
+
+
+def _tell_turns(seeds: int) -> None:
+    """Print one line for each fleet that talks in turns, and loss."""
+    print("\n| agents | tasks | answers lost | lowest / central greedy | rounds | requests | answers | CPU of a turn |")
+    print("|---:|---:|---:|---:|---:|---:|---:|---:|")
+    for agents, tasks in FLEETS:
+        for loss in LOSSES:
+            talks = [_talk(agents, tasks, loss, seed) for seed in range(seeds)]
+            rounds, asked, told, spent = (statistics.median(talk[at] for talk in talks) for at in range(1, 5))
+            cells = [f"{agents} | {tasks} | {loss:.0%} | {min(talk[0] for talk in talks):.4f} | {rounds:g}"]
+            cells += [f"{asked / 1e6:.1f} MB", f"{told / 1e6:.1f} MB", in_words(spent)]
+            print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def _talk(agent_count: int, task_count: int, loss: float, seed: int) -> tuple[float, int, int, int, float]:
+    """Let a fleet talk turn by turn.  Return the whole, the rounds, bytes of requests and answers, CPU of a turn."""
+    dice = Random(seed)
+    tasks = [TaskId(f"t{i}") for i in range(task_count)]
+    values: Values = {AgentId(f"a{i:02}"): {task: dice.uniform(1, 10) for task in tasks} for i in range(agent_count)}
+    stakes = {name: Stake(own, MOST) for name, own in values.items()}
+    talk = Talk("a", tuple(tasks), stakes, neighbours_of(sorted(values)), patience=PATIENCE)
+    asked = told = turns = 0
+    spent = 0.0
+    while not talk.is_agreed:
+        talk.rounds += 1
+        assert talk.rounds < PATIENCE, "they do not agree"
+        requests = {name: talk.request(name) for name in talk.present}
+        for name, request in requests.items():
+            began = time.process_time()
+            claims = take_turn(name, request, _fading(values, name))
+            spent += time.process_time() - began
+            asked, told, turns = asked + len(encode(request)), told + len(encode(claims)), turns + 1
+            if dice.random() >= loss:
+                assert not talk.hear(request, name, claims)
+    bundles, disputed = talk.bundles()
+    assert not disputed
+    whole = sum(_worth(values, name, bundle) for name, bundle in bundles.items())
+    central = sum(_worth(values, name, bundle) for name, bundle in _greedy(values, tasks).items())
+    return whole / central, talk.rounds, asked, told, spent / turns
 
 
 def _run(agent_count: int, task_count: int, loss: float, seed: int) -> tuple[bool, float, int, float]:

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from concerted.allocation.market.cbba import CbbaAgent, CbbaMessage, Worth, share_out
-from concerted.allocation.market.gossip import Stake, Talk, take_turn
-from concerted.swarm.averaging import ring_of
+from concerted.allocation.market.gossip import Stake, Talk, neighbours_of, take_turn
 from concerted.values import AgentId, TaskId
 
 QUIET = 15  # rounds in which nothing has changed
@@ -111,8 +110,7 @@ def test_agents_that_talk_turn_by_turn_agree_although_answers_are_lost(fleet: Fl
     dice, names = Random(seed), sorted(fleet.worth)
     stakes = {name: Stake(fleet.worth[name], fleet.most) for name in names}
     tasks = tuple(sorted(next(iter(fleet.worth.values()))))
-    around = {AgentId(one): tuple(map(AgentId, others)) for one, others in ring_of(names).items()}
-    talk = Talk("a", tasks, stakes, around, patience=MOST_ROUNDS)
+    talk = Talk("a", tasks, stakes, neighbours_of(names), patience=MOST_ROUNDS)
     while not talk.is_agreed:
         talk.rounds += 1
         assert talk.rounds < MOST_ROUNDS

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from concerted.allocation.market.gossip import SILENT_ROUNDS, Stake, Talk, take_turn
+from concerted.allocation.market.gossip import SILENT_ROUNDS, Stake, Talk, neighbours_of, take_turn
 from concerted.messages import Claims, ShareOut
 from concerted.values import AgentId, TaskId
 
@@ -45,6 +45,19 @@ def test_agents_in_a_line_agree_on_what_a_central_greedy_one_would_do() -> None:
     one = talk()
     speak(one)
     assert one.bundles() == ({ANN: [DIG], BOB: [SOW]}, {})
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 7, 64, 100])
+def test_what_one_says_comes_to_all_in_few_rounds_and_nobody_hears_many(count: int) -> None:
+    agents = [AgentId(f"a{number:03}") for number in range(count)]
+    around = neighbours_of(agents)
+    assert all(agent in around[other] for agent in agents for other in around[agent])
+    assert all(len(others) <= 2 * count.bit_length() for others in around.values())
+    heard, rounds = {agents[0]}, 0
+    while len(heard) < count:
+        rounds += 1
+        heard |= {agent for agent in agents if heard.intersection(around[agent])}
+    assert rounds <= (count.bit_length() + 1) // 2
 
 
 def test_nobody_has_agreed_before_everybody_has_spoken() -> None:

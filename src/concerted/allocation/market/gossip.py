@@ -20,7 +20,7 @@ from concerted.allocation.market.cbba import CbbaAgent, CbbaMessage, Worth
 from concerted.messages import Claims, ShareOut
 from concerted.values import AgentId, TaskId
 
-__all__ = ["Stake", "Talk", "take_turn"]
+__all__ = ["Stake", "Talk", "neighbours_of", "take_turn"]
 
 SILENT_ROUNDS = 5  # after which an agent that has not answered in any of them is forgotten
 
@@ -163,6 +163,20 @@ class Talk:
             return f"it takes {len(own)} tasks and has room for {stake.most}"
         strange = sorted(own - set(stake.worth)) or sorted(set(claims.claims) - set(self.tasks))
         return f"it has not bid on {strange[0]}" if strange else ""
+
+
+def neighbours_of(agents: Sequence[AgentId]) -> dict[AgentId, tuple[AgentId, ...]]:
+    """Make everybody a neighbour of those 1, 2, 4, 8 ... places away in a ring.
+
+    So what one says comes to all in about log2(n) / 2 rounds, and nobody hears more than 2 log2(n) others.
+    """
+    count = len(agents)
+    steps = [step for step in (2**power for power in range(count.bit_length())) if 2 * step <= count]
+    around: dict[AgentId, tuple[AgentId, ...]] = {}
+    for place, agent in enumerate(agents):
+        places = {(place + way) % count for step in steps for way in (step, -step)}
+        around[agent] = tuple(agents[other] for other in sorted(places - {place}))
+    return around
 
 
 def _message(claims: Claims) -> CbbaMessage:

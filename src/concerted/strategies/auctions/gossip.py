@@ -11,11 +11,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from concerted.allocation.market.gossip import Stake, Talk
+from concerted.allocation.market.gossip import Stake, Talk, neighbours_of
 from concerted.config.settings import Auction
 from concerted.messages import Claims, Reply, ShareOut
 from concerted.run import Run
-from concerted.swarm.averaging import ring_of
 from concerted.values import AgentId, TaskId
 
 __all__ = ["share_out"]
@@ -25,9 +24,7 @@ async def share_out(
     run: Run, rules: Auction, auction: str, tasks: tuple[TaskId, ...], stakes: Mapping[AgentId, Stake]
 ) -> Talk:
     """Let agents talk until they agree, at most `gossip_rounds`; who is lost or silent for long is left out."""
-    ring = ring_of(sorted(stakes))
-    neighbours = {AgentId(agent): tuple(AgentId(other) for other in others) for agent, others in ring.items()}
-    talk = Talk(auction, tasks, stakes, neighbours)
+    talk = Talk(auction, tasks, stakes, neighbours_of(sorted(stakes)))
     while talk.present and not talk.is_agreed and talk.rounds < rules.gossip_rounds:
         talk.rounds += 1
         for agent in talk.present:
