@@ -85,7 +85,8 @@ _FOLLOWING: Mapping[str, str] = {
     "swarm.measured": "Where the swarm stands: evaluations, round, best, and by mode diversity, gap, left, support.",
     "swarm.settled": "The swarm has come to its end: reason, evaluations, value.",
     "task.assigned": "The leader gives task `ref` to the agent: term.",
-    "coalition.valued": "Coalitions for task `ref` are compared: agents, refused (agent -> why), feasible, chosen.",
+    "coalition.valued": "Coalitions for task `ref` are compared: agents, refused (agent -> why), feasible, chosen, "
+    "status, bound.",
     "coalition.proposed": "Coalition `ref`, which the agent leads, is proposed: agents, shares, stability, note.",
     "coalition.formed": "All members have agreed to coalition `ref`, which the agent leads: agents.",
     "coalition.member_lost": "Coalition `ref` has lost the agent: rest, goes_on.",

@@ -19,6 +19,7 @@ from concerted.groups.bargaining import (
     open_offers,
     proposed,
     rubinstein,
+    stand_by,
 )
 from concerted.values import AgentId
 
@@ -258,3 +259,13 @@ def test_members_who_have_more_alone_get_the_prenucleolus() -> None:
 def test_a_fall_back_needs_the_members_own_game() -> None:
     with pytest.raises(Invalid, match="a game of 4 values is not one of the 3 members"):
         fall_back(open_bargain(THIRDS), [0.0, 0.0, 0.0, 1.0], 0.0)
+
+
+def test_too_many_for_the_nucleolus_get_the_shares_with_which_they_began() -> None:
+    first = {"ann": 60.0, "bob": 30.0}
+    bargain = open_bargain(first, max_rounds=1)
+    bargain = heard(bargain, [Answer("ann", True), Answer("bob", False)])
+    sharing = stand_by(bargain, first, 7.0)
+    assert (sharing.shares, sharing.is_fallback, sharing.finalized_at) == (first, True, 7.0)
+    assert (sharing.acceptance_rate, sharing.negotiation_rounds, sharing.epsilon) == (0.5, 1, None)
+    assert sharing.note.endswith("; the first shares instead: 2 members are too many for the nucleolus")

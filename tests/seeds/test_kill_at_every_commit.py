@@ -7,6 +7,7 @@ before or after it, and for every takeover that dies itself.
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -193,6 +194,11 @@ def three_agents(seed: int) -> list[Agent]:
     return agents
 
 
+def rowers(seed: int) -> list[Agent]:
+    """Seventeen, all of whom are needed: more than can be looked at in full."""
+    return [stand_in(Profile(id=AgentId(f"a{at:02}"), capabilities={"oar": 0.059}), seed) for at in range(17)]
+
+
 def refuse(request):
     raise Refused("not today")
 
@@ -226,6 +232,8 @@ class Case:
     objective: Objective = PLAIN
     options: dict[str, object] = field(default_factory=dict)
     more: int = 0
+    agents: Callable[[int], list[Agent]] = three_agents
+    name: str = ""
 
 
 HOUSE = Objective(
@@ -245,6 +253,7 @@ FIRM = Objective(
         Task(id=TaskId("walls"), after=(TaskId("plan"),), max_budget=9.0),
     ),
 )
+GALLEY = Task(id=TaskId("galley"), required_capabilities={"oar": 1.0}, max_budget=60.0)
 SIGNALS = (
     Step(0.5, Signal(id=RUN, name="go", payload=1, request_id="one")),
     Step(1.0, Signal(id=RUN, name="stop", payload="x", request_id="two")),
@@ -272,14 +281,18 @@ CASES += [
     Case("leader_follower", "completed", 15, 63, objective=HOUSE),
     Case("hierarchical", "completed", 21, 91, objective=HOUSE, options={"clusters": 2}, more=1),
     Case("coalition", "completed", 16, 55, objective=FIRM),
-]
-each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.strategy)
+    Case(
+        "coalition", "completed", 24, 153, objective=Objective(description="a galley", tasks=(GALLEY,)), agents=rowers,
+        options={"max_coalition_size": 17, "max_sampled": 256, "max_valued": 400}, name="coalition of many",
+    ),
+]  # fmt: skip
+each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name or case.strategy)
 
 
 def scenario(case: Case) -> Scenario:
     return Scenario(
         runs=(Submit(id=RUN, strategy=case.strategy, objective=case.objective, options=case.options),),
-        agents=three_agents,
+        agents=case.agents,
         strategies=lambda name: TABLE.get(name) or choose.load(name),
         steps=case.steps,
     )

@@ -177,6 +177,130 @@ def test_without_agreement_the_shares_are_those_of_the_nucleolus(play: Any) -> N
     play(act)
 
 
+# ann has the left glove, bob and cy a right one each
+GLOVES = {"ann+bob": 12, "ann+cy": 12, "ann+bob+cy": 12}
+
+
+@pytest.mark.parametrize(
+    ("options", "shares"),
+    [
+        ({}, [8.0, 2.0, 2.0]),
+        ({"sharing": "banzhaf"}, [8.0, 2.0, 2.0]),
+        ({"sharing": "nucleolus"}, [12.0, 0.0, 0.0]),
+        ({"sharing": "owen", "unions": [["bob", "cy"]]}, [6.0, 3.0, 3.0]),
+        ({"sharing": "myerson", "links": [["ann", "bob"], ["bob", "cy"]]}, [6.0, 6.0, 0.0]),
+    ],
+)
+def test_bargaining_begins_at_shares_of_the_kind_that_was_asked_for(
+    play: Any, options: dict[str, Any], shares: list[float]
+) -> None:
+    async def act(stage: Any) -> None:
+        await firm(stage)
+        task = Task(id=TaskId("deal"), payload={"worths": GLOVES, "constraints": {"min_size": 3, "min_stability": 0}})
+        view = await stage.run("coalition", [task], values="table", **options)
+        assert view.success, view
+        sharing = result(view).coalitions[-1].profit_sharing
+        assert sharing.first == {
+            name: pytest.approx(share) for name, share in zip(("ann", "bob", "cy"), shares, strict=True)
+        }
+        assert sharing.shares == sharing.first
+        assert (sharing.sharing, sharing.note) == (options.get("sharing", "shapley"), "agreed")
+
+    play(act)
+
+
+def test_after_a_loss_the_rest_divide_by_the_same_idea(play: Any) -> None:
+    async def act(stage: Any) -> None:
+        async def do(task: Task, work: Any) -> str:
+            await asyncio.sleep(5.0)
+            return "done"
+
+        await firm(stage, do=do)
+        worths = {"ann": 2, "ann+bob": 12, "ann+cy": 12, "ann+bob+cy": 30}
+        task = Task(id=TaskId("deal"), payload={"worths": worths, "constraints": {"min_stability": 0}})
+        await stage.submit("coalition", [task], values="table", sharing="nucleolus")
+        await asyncio.sleep(1.0)
+        stage.players["cy"].lose()
+        view = await stage.end()
+        (formed,) = result(view).coalitions
+        assert (formed.agents, formed.lost) == (("ann", "bob"), ("cy",))
+        assert formed.profit_sharing.note == "divided anew after cy was lost: to each its share by nucleolus"
+        assert formed.contract.shares == {"ann": pytest.approx(7.0), "bob": pytest.approx(5.0)}
+
+    play(act)
+
+
+async def crew(stage: Any) -> None:
+    """Bring in eighteen, all of whom are needed."""
+    for number in range(18):
+        await stage.agent(f"a{number:02}", capabilities={"oar": 0.055}, cost=1.0 + number % 3)
+
+
+GALLEY = Task(id=TaskId("galley"), required_capabilities={"oar": 0.98}, max_budget=90.0)
+LARGE = {"max_coalition_size": 20, "max_sampled": 300, "max_valued": 2_000}
+
+
+def test_the_shares_of_many_members_are_sampled_with_intervals(play: Any) -> None:
+    async def act(stage: Any) -> None:
+        await crew(stage)
+        view = await stage.run("coalition", [GALLEY], **LARGE)
+        assert view.success, view
+        (formed,) = result(view).coalitions
+        assert len(formed.agents) == 18
+        assert (formed.selection, formed.bound) == ("feasible", pytest.approx(90.0 - 0.98 / 0.055 * 35 / 18, abs=1.5))
+        assert formed.value.total == pytest.approx(90.0 - 36.0)
+        assert formed.profit_sharing.first == formed.value.individual_contributions
+        assert sum(formed.profit_sharing.shares.values()) == pytest.approx(54.0)
+        assert all(
+            low <= formed.value.individual_contributions[agent] <= high
+            for agent, (low, high) in formed.value.intervals.items()
+        )
+        assert sorted(formed.value.intervals) == sorted(formed.agents)
+        (valued,) = await stage.log("coalition.valued")
+        assert (valued.data["status"], valued.data["bound"]) == ("feasible", formed.bound)
+
+    play(act)
+
+
+def test_after_a_crash_what_was_sampled_is_what_it_was(play: Any) -> None:
+    async def act(stage: Any) -> None:
+        await crew(stage)
+        await stage.submit("coalition", [GALLEY], **LARGE)
+        await asyncio.sleep(0.5)  # at work
+        (formed,) = await stage.log("coalition.proposed")
+        await stage.crash()
+        view = await stage.end()
+        assert view.success, view
+        (done,) = result(view).coalitions
+        assert done.profit_sharing.shares == formed.data["shares"]
+        assert len(await stage.log("coalition.proposed")) == 1
+
+    play(act)
+
+
+def test_so_many_who_do_not_agree_keep_the_shares_with_which_they_began(play: Any) -> None:
+    async def act(stage: Any) -> None:
+        await crew(stage)
+        stage.players["a03"].deaf_to.add("PROPOSE_DIVISION")
+        view = await stage.run("coalition", [GALLEY], **LARGE, profit_sharing_rounds=1, answer_timeout=2.0)
+        sharing = result(view).coalitions[-1].profit_sharing
+        assert sharing.is_fallback
+        assert sharing.shares == sharing.first
+        assert sharing.note.endswith("18 members are too many for the nucleolus")
+
+    play(act)
+
+
+def test_shares_that_so_many_cannot_have_are_refused_with_what_to_do(play: Any) -> None:
+    async def act(stage: Any) -> None:
+        await crew(stage)
+        view = await stage.run("coalition", [GALLEY], **LARGE, sharing="nucleolus")
+        assert view.status == "failed"
+        assert "set max_coalition_size to 16, or sharing to shapley" in view.reason
+
+    play(act)
+
+
 def test_the_members_may_propose_in_turn(play: Any) -> None:
     async def act(stage: Any) -> None:
         await firm(stage)
@@ -255,6 +379,11 @@ def test_constraints_are_kept_to(play: Any) -> None:
         ({"stability_threshold": 2.0}, "the options stability_threshold of the run do not fit"),
         ({"history": {"agents": 3}}, "the option history of the run is no history of coalitions"),
         ({"values": "table"}, "its payload must have worths"),
+        ({"sharing": "luck"}, "the options sharing of the run do not fit"),
+        ({"sharing": "owen"}, "sharing owen needs the option unions: lists of the agents that belong together"),
+        ({"sharing": "myerson"}, "sharing myerson needs the option links: pairs of the agents that can talk"),
+        ({"unions": [["ann", "bob"], ["bob"]]}, "bob is in unions twice"),
+        ({"links": [["ann", "ann"]]}, "a link of ann with itself is none"),
     ],
 )
 def test_what_does_not_fit_is_named(play: Any, options: dict[str, Any], told: str) -> None:

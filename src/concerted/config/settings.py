@@ -336,6 +336,21 @@ class Coalition(msgspec.Struct, frozen=True, kw_only=True):
     """The forming of coalitions."""
 
     max_coalition_size: Annotated[int, _key("agents", "The most members of one coalition", ge=1)] = 10
+    max_candidates: Annotated[
+        int, _key("agents", "The most agents among whom a coalition is chosen, those who bring most", ge=1, le=62)
+    ] = 60
+    max_valued: Annotated[
+        int,
+        _key("coalitions", "The most coalitions valued for one choice among more than 16 agents", ge=1, le=1_000_000),
+    ] = 65_536
+    max_asked: Annotated[
+        int,
+        _key("coalitions", "The most coalitions of which an agent is asked the worth for one task", ge=1, le=100_000),
+    ] = 1_024
+    max_sampled: Annotated[
+        int,
+        _key("coalitions", "By how many worths a coalition of more than 16 members is estimated", ge=256, le=100_000),
+    ] = 4_096
     formation_timeout: Annotated[Duration, _key("duration", "How long forming a coalition may take")] = 120.0
     profit_sharing_rounds: Annotated[int, _key("rounds", "The most rounds of bargaining over shares", ge=0)] = 10
     stability_threshold: Annotated[
@@ -345,6 +360,10 @@ class Coalition(msgspec.Struct, frozen=True, kw_only=True):
         Literal["capabilities", "agents", "table"],
         _key("", "What coalitions are worth: by capabilities and budget, as an agent says, or as the task lists"),
     ] = "capabilities"
+    sharing: Annotated[
+        Literal["shapley", "banzhaf", "nucleolus", "owen", "myerson"],
+        _key("", "At which shares bargaining begins: by what each adds, by stability, by unions, or by links"),
+    ] = "shapley"
     bargaining: Annotated[
         Literal["bisection", "offers", "specification"],
         _key("", "How shares are agreed: between what was refused and what is enough, in turn, or by fixed steps"),

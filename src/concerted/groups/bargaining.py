@@ -64,7 +64,8 @@ class ProfitSharing(msgspec.Struct, frozen=True, kw_only=True):
     """How the worth of a coalition is divided, and how that came about.
 
     acceptance_rate: of the last offer.  is_fallback: not agreed, but the nucleolus.  epsilon: of the least
-    core, where it was computed.
+    core, where it was computed.  sharing: by which idea of fairness the first shares were found, before anybody
+    was asked; first: those shares.
     """
 
     shares: dict[AgentId, float]
@@ -74,6 +75,8 @@ class ProfitSharing(msgspec.Struct, frozen=True, kw_only=True):
     is_fallback: bool = False
     epsilon: float | None = None
     note: str = ""
+    sharing: str = "shapley"
+    first: dict[AgentId, float] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -439,4 +442,18 @@ def fall_back(bargain: Bargain | Offers, game: Table, now: Instant) -> ProfitSha
         is_fallback=True,
         epsilon=epsilon,
         note=f"{bargain.reason or bargain.status}; the nucleolus instead: {say_core(epsilon)}",
+    )
+
+
+def stand_by(bargain: Bargain | Offers, first: Mapping[AgentId, float], now: Instant) -> ProfitSharing:
+    """Return the shares with which they began, where they did not agree and are too many for the nucleolus."""
+    accepted = bargain.rounds[-1].accepted if bargain.rounds else (None,)
+    return ProfitSharing(
+        shares=dict(first),
+        acceptance_rate=sum(bool(yes) for yes in accepted) / len(accepted),
+        negotiation_rounds=len(bargain.rounds),
+        finalized_at=now,
+        is_fallback=True,
+        note=f"{bargain.reason or bargain.status}; the first shares instead: {len(first)} members are too many for "
+        "the nucleolus",
     )

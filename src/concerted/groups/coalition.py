@@ -96,7 +96,8 @@ class Coalition(msgspec.Struct, frozen=True, kw_only=True):
 
     communication_channels: the names of the members' channels: one, which `session.channel` opens.  lost: who was a
     member.  exits: those of them who have walked away.  parts: where coalitions overlap, the part of its capacity that
-    each has agreed to give.  reason: why it ended.
+    each has agreed to give.  reason: why it ended.  selection: `optimal` if all coalitions that could be formed were
+    valued when it was chosen, else `feasible`; bound: what then could be expected of none more than.
     """
 
     id: str
@@ -115,6 +116,8 @@ class Coalition(msgspec.Struct, frozen=True, kw_only=True):
     refused_by: tuple[AgentId, ...] = ()
     ended_at: Instant | None = None
     reason: str = ""
+    selection: str = "optimal"
+    bound: float | None = None
 
 
 # Governance
@@ -319,7 +322,7 @@ def lose_member(
     """Return the coalition after it has lost a member: with the rest, if they can go on, else dissolved.
 
     rest: the others, assessed as a coalition of their own; they go on if that is feasible, stable enough and
-    worth something, each with what it then contributes as its share.  governance: theirs, with a leader.
+    worth something, each with its share of what they begin with.  governance: theirs, with a leader.
 
     Raises:
         NotFound: the agent is not a member.
@@ -335,11 +338,12 @@ def lose_member(
         return dissolve(ended, f"{agent} is lost, and {why}", now)
     sharing = msgspec.structs.replace(
         coalition.profit_sharing,
-        shares=rest.value.individual_contributions,
+        shares=rest.first_shares,
+        first=rest.first_shares,
         is_fallback=True,
         epsilon=rest.epsilon,
         finalized_at=now,
-        note=f"divided anew after {agent} was lost: to each what it contributes",
+        note=f"divided anew after {agent} was lost: {_fairly(coalition.profit_sharing.sharing)}",
     )
     contract = msgspec.structs.replace(
         coalition.contract, parties=left, shares=sharing.shares, obligations=governance.roles
@@ -353,6 +357,10 @@ def lose_member(
         governance=governance,
         contract=contract,
     )
+
+
+def _fairly(sharing: str) -> str:
+    return "to each what it contributes" if sharing == "shapley" else f"to each its share by {sharing}"
 
 
 def penalize(coalition: Coalition, left: Sequence[AgentId], gone: Sequence[AgentId], now: Instant) -> Coalition:

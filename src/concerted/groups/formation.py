@@ -48,11 +48,13 @@ __all__ = [
     "Terms",
     "ValuedCoalition",
     "assess",
+    "assess_game",
     "choose",
     "eligible",
     "expected_worths",
     "ranked",
     "skills_of",
+    "why_not_feasible",
 ]
 
 MOST_TO_CHOOSE_FROM = 20  # agents: a million coalitions
@@ -90,16 +92,21 @@ class CoalitionValue(msgspec.Struct, frozen=True, kw_only=True):
 
     total: as the game says.  individual_contributions: the members' Shapley values, which sum to it.
     synergy: what it is worth beyond its members alone.  risk_adjusted: what can be expected of it.
+    intervals: agent -> within which its Shapley value lies with 95 % confidence, where these were sampled.
     """
 
     total: float
     individual_contributions: dict[AgentId, float]
     synergy: float
     risk_adjusted: float
+    intervals: dict[AgentId, tuple[float, float]] = {}
 
 
 class ValuedCoalition(msgspec.Struct, frozen=True, kw_only=True):
-    """A coalition that could be formed.  reasons: why it is not feasible, if it is not.  epsilon: of its core."""
+    """A coalition that could be formed.  reasons: why it is not feasible, if it is not.  epsilon: of its core.
+
+    divided: the shares at which its members begin to bargain, if these are not their individual contributions.
+    """
 
     agents: tuple[AgentId, ...]
     value: CoalitionValue
@@ -108,6 +115,12 @@ class ValuedCoalition(msgspec.Struct, frozen=True, kw_only=True):
     expected_utility: float
     epsilon: float
     reasons: tuple[str, ...] = ()
+    divided: dict[AgentId, float] = {}
+
+    @property
+    def first_shares(self) -> dict[AgentId, float]:
+        """The shares at which its members begin to bargain."""
+        return self.divided or self.value.individual_contributions
 
 
 # Who may join
@@ -267,8 +280,11 @@ def choose(candidates: Iterable[ValuedCoalition], min_stability: float) -> Value
 def assess(values: Table, agents: Sequence[AgentId], mask: int, terms: Terms) -> ValuedCoalition:
     """Return all that is to be known of one coalition.  O(2^members), and a linear program."""
     table, _ = as_table(values)
-    inside = members(mask, agents)
-    game = subgame(table, mask)
+    return assess_game(subgame(table, mask), members(mask, agents), mask, terms)
+
+
+def assess_game(game: Array, inside: Sequence[AgentId], mask: int, terms: Terms) -> ValuedCoalition:
+    """Return all that is to be known of one coalition.  game: among its members; mask: by which it may be refused."""
     total = float(game[-1])
     alone = [float(game[1 << place]) for place in range(len(inside))]
     fair = [float(share) for share in shapley(game)]
@@ -282,9 +298,9 @@ def assess(values: Table, agents: Sequence[AgentId], mask: int, terms: Terms) ->
         risk_adjusted = total * sum(odds) / len(odds)
         steady = sum(share >= own - 1e-9 for share, own in zip(fair, alone, strict=True)) / len(inside)
         utility = risk_adjusted * steady
-    reasons = _why_not_feasible(inside, mask, terms)
+    reasons = why_not_feasible(inside, mask, terms)
     return ValuedCoalition(
-        agents=inside,
+        agents=tuple(inside),
         value=CoalitionValue(
             total=total,
             individual_contributions=dict(zip(inside, fair, strict=True)),
@@ -328,7 +344,7 @@ def _promises(table: Array, agents: Sequence[AgentId], terms: Terms) -> Array:
 
 
 def _feasible(n: int, agents: Sequence[AgentId], terms: Terms) -> NDArray[bool_]:
-    """Say of each coalition whether the constraints allow it; the same as `_why_not_feasible` of each."""
+    """Say of each coalition whether the constraints allow it; the same as `why_not_feasible` of each."""
     import numpy as np
 
     constraints, place = terms.constraints, {agent: number for number, agent in enumerate(agents)}
@@ -351,7 +367,8 @@ def _feasible(n: int, agents: Sequence[AgentId], terms: Terms) -> NDArray[bool_]
     return allowed
 
 
-def _why_not_feasible(inside: Sequence[AgentId], mask: int, terms: Terms) -> tuple[str, ...]:
+def why_not_feasible(inside: Sequence[AgentId], mask: int, terms: Terms) -> tuple[str, ...]:
+    """Say why the constraints do not allow a coalition; nothing if they do.  mask: by which it may be refused."""
     constraints, together = terms.constraints, frozenset(inside)
     reasons = []
     if not constraints.min_size <= len(inside) <= constraints.max_size:

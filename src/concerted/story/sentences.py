@@ -154,7 +154,8 @@ def _group_words(kind: str, agent: str, ref: str, value: dict[str, Any]) -> str 
     """Put into words what goes on in coalitions and clusters."""
     match kind:
         case "coalition.valued" if value["chosen"]:
-            return f"of {value['feasible']} coalitions for {ref} the best is {some(value['chosen'])}"
+            found = "the best is" if value.get("status") != "feasible" else "the best that was found is"
+            return f"of {value['feasible']} coalitions for {ref} {found} {some(value['chosen'])}"
         case "coalition.valued":
             return f"of {value['feasible']} coalitions for {ref} none is chosen"
         case "coalition.proposed":

@@ -9,7 +9,7 @@ from concerted.config.settings import Coordination
 from concerted.errors import Invalid
 from concerted.groups.history import History
 from concerted.strategies import choose
-from concerted.strategies.coalitions.forming import MOST_ASKED, MOST_COMPUTED, Formation, rules_of
+from concerted.strategies.coalitions.forming import Formation, rules_of
 from concerted.strategies.workshop.staff import Staff
 from concerted.values import Outcome, Task, TaskId
 
@@ -105,11 +105,63 @@ def test_what_costs_too_much_is_not_formed(rehearse: Any) -> None:
     rehearse(three, body, lambda view: equal(view.result[0], True), constraints={"max_cost": 1.5})
 
 
+async def many(stage: Any) -> None:
+    """Twenty who have some of x, each a little dearer than the one before; the last two have most of it."""
+    for number in range(20):
+        await stage.agent(f"a{number:02}", capabilities={"x": 0.2 if number < 18 else 0.5}, cost=1.0 + number / 100)
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "bound"),
+    [
+        ({"max_coalition_size": 3}, "optimal", None),
+        ({"max_coalition_size": 10, "max_valued": 4_000}, "feasible", pytest.approx(10.0 - 2 * 1.185, abs=1e-6)),
+    ],
+)
+def test_among_more_than_16_the_best_are_found(
+    rehearse: Any, options: dict[str, Any], status: str, bound: float | None
+) -> None:
+    async def body(run: Any, formation: Formation) -> Any:
+        coalition = await formation.form(DEAL)
+        assert coalition is not None
+        rest = await formation.assess(("a18",))
+        return [len(formation.agents), coalition.agents, coalition.selection, coalition.bound, rest.feasible]
+
+    def check(view: Any) -> None:
+        assert view.success, view.reason
+        assert view.result == [20, ["a18", "a19"], status, bound, False]
+
+    rehearse(many, body, check, **options)
+
+
+def test_of_more_than_may_be_chosen_among_those_stay_who_bring_most(rehearse: Any) -> None:
+    async def body(run: Any, formation: Formation) -> Any:
+        assert await formation.form(DEAL) is not None
+        return formation.agents
+
+    rehearse(many, body, lambda view: equal(view.result, ["a00", "a18", "a19"]), max_candidates=3)
+
+
+def test_a_search_that_finds_nothing_says_how_far_it_went(rehearse: Any) -> None:
+    async def bring(stage: Any) -> None:
+        for number in range(20):
+            await stage.agent(f"a{number:02}", capabilities={"x": 0.05})
+
+    async def body(run: Any, formation: Formation) -> Any:
+        assert await formation.form(DEAL) is None
+        return formation.why
+
+    def check(view: Any) -> None:
+        assert view.result.startswith("none of the ")
+        assert view.result.endswith("raise coalition.max_valued to look at more")
+
+    rehearse(bring, body, check, max_valued=500)
+
+
 def test_options_over_settings_are_checked() -> None:
     told = SimpleNamespace(config=Coordination(), options={"values": "dice"})
     with pytest.raises(Invalid, match="the options values of the run do not fit"):
         rules_of(told)  # type: ignore[arg-type]
-    assert MOST_ASKED < MOST_COMPUTED
 
 
 def equal(found: Any, expected: Any) -> None:

@@ -77,6 +77,30 @@ def test_an_answer_that_is_none_counts_as_none(answer: Any) -> None:
         ask(Panel(bob=lambda _: answer))
 
 
+MANY = tuple(Applicant(Profile(id=AgentId(f"a{number:02}"))) for number in range(20))
+
+
+def test_of_many_only_what_may_form_is_asked_for() -> None:
+    judge = Panel(a00=sizes)
+    known = asyncio.run(asked_worths(judge, task(), MANY, Coalition(), 2))  # type: ignore[arg-type]
+    assert isinstance(known, dict)
+    assert len(known) == 20 + 190
+    assert known[0b1] == 1.0
+    assert known[1 << 19 | 1] == 2.0
+    assert judge.asked == [("a00", 210)]
+
+
+def test_of_many_what_is_listed_is_kept_by_mask() -> None:
+    agents = [each.profile.id for each in MANY]
+    listed = {"a19+a00": 3.0, "a01": 1.0, "zoe": 9.0}
+    assert listed_worths(task(worths=listed), agents) == {1 << 19 | 1: 3.0, 0b10: 1.0}
+
+
+def test_more_than_may_be_listed_is_refused_with_what_to_do() -> None:
+    with pytest.raises(Invalid, match=r"3 coalitions are listed, and coalition\.max_valued is 2; raise it, or list"):
+        listed_worths(task(worths={"ann": 1.0, "bob": 1.0, "cy": 2.0}), AGENTS, 2)
+
+
 def test_listed_worths_are_by_name_in_any_order() -> None:
     assert listed_worths(task(worths={"bob + ann": 5, "cy": 1}), AGENTS) == [0, 0, 0, 5.0, 1.0, 0, 0, 0]
 

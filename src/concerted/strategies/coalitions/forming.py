@@ -7,65 +7,61 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from math import isfinite
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from concerted.config.settings import Coalition as CoalitionSettings
 from concerted.errors import Invalid
 from concerted.groups.bargaining import (
-    Answer,
     Bargain,
     Offers,
     ProfitSharing,
     agreed,
-    answered,
-    equilibrium_offer,
-    fall_back,
-    heard,
-    open_bargain,
-    open_offers,
-    proposed,
+    stand_by,
 )
 from concerted.groups.coalition import Coalition, after_refusal, consent_of, establish, govern, propose
+from concerted.groups.crowd import (
+    MOST_MEMBERS,
+    Draw,
+    Search,
+    coalition_count,
+)
 from concerted.groups.formation import (
     Applicant,
     CoalitionConstraints,
     Terms,
     ValuedCoalition,
-    assess,
     choose,
     eligible,
-    ranked,
     skills_of,
 )
-from concerted.groups.games import Array, Skills, as_table, mask_of, subgame, worth_table
+from concerted.groups.games import Skills, mask_of
 from concerted.groups.history import PRIOR, History
 from concerted.groups.leadership import Candidate
-from concerted.messages import AgreeToContract, GetStatus, ProposeDivision, Reply, RequestDivision
+from concerted.groups.sharing import Relations, fair_shares
+from concerted.messages import AgreeToContract, GetStatus, Reply
 from concerted.run import Run
-from concerted.strategies.coalitions.worths import asked_worths, listed_worths
+from concerted.strategies.coalitions.computing import (
+    computed_alone,
+    computed_assessment,
+    computed_fall_back,
+    computed_game,
+    computed_ranking,
+    computed_search,
+)
+from concerted.strategies.coalitions.talks import Talks, read_reply
+from concerted.strategies.coalitions.worths import MOST_TABLED, asked_worths, listed_worths
 from concerted.strategies.workshop.options import overlay
 from concerted.strategies.workshop.staff import Staff
 from concerted.values import AgentId, AgentStatus, Task
 
-__all__ = ["Formation", "Rules", "ask_applicants", "rules_of"]
+__all__ = ["Formation", "Rules", "ask_applicants", "relations_of", "rules_of"]
 
-MOST_ASKED = 10  # agents of whose coalitions somebody is asked the worth: 1,023 coalitions
-MOST_COMPUTED = 16  # agents whose coalitions are computed: 65,536
-MOST_RANKED = 24  # coalitions assessed in full, the most promising ones
 MOST_PROPOSALS = 20  # coalitions proposed for one task, one after the other
 RAPPORT = 0.1  # of the reward: the most that two add who have always done well together
 
 Rules = CoalitionSettings
-
-
-class _Said(msgspec.Struct, frozen=True):
-    """An answer to an offer."""
-
-    accepted: bool
-    share: float | None = None
 
 
 class _Agreed(msgspec.Struct, frozen=True):
@@ -83,9 +79,28 @@ def rules_of(run: Run) -> Rules:
     return overlay(run.config.coalition, run.options)
 
 
+def relations_of(run: Run, rules: Rules) -> Relations:
+    """Return who belongs together and who is linked, by the options `unions` and `links` of the run.
+
+    Raises:
+        Invalid: they do not fit, or the shares asked for need them and they are not there.
+    """
+    given = {name: run.options[name] for name in ("unions", "links") if name in run.options}
+    try:
+        relations = msgspec.convert(given, Relations)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"the options {' and '.join(given)} of the run do not fit: {error}") from error
+    if rules.sharing == "owen" and not relations.unions:
+        raise Invalid("sharing owen needs the option unions: lists of the agents that belong together")
+    if rules.sharing == "myerson" and not relations.links:
+        raise Invalid("sharing myerson needs the option links: pairs of the agents that can talk to each other")
+    return relations
+
+
 class Formation:
     """One formation.  proposed: how many coalitions; refused: those not agreed to; why: why there is none.
 
+    search: how the coalitions that were ranked last were found.
     parts: agent -> the part of its capacity that it is to give; where there are any nobody else may join.
     """
 
@@ -109,15 +124,17 @@ class Formation:
         self.parts: Mapping[AgentId, float] = {}
         self.applicants: dict[AgentId, Applicant] = {}
         self.agents: tuple[AgentId, ...] = ()
-        self._worths: Skills | list[float] = []
+        self.search = Search()
+        self._worths: Skills | list[float] | dict[int, float] = []
         self.terms = Terms(withdrawn=withdrawn)
+        self.relations = relations_of(run, rules)
 
     async def form(self, task: Task) -> Coalition | None:
         """Form the best coalition that is stable enough and that all its members agree to; None: there is none."""
         constraints = self._constraints(task)
         everybody, silent = await ask_applicants(self.run, self.rules, self.history, self.staff)
         self.applicants = _in_part(everybody, task, self.parts) if self.parts else everybody
-        found = eligible(self.applicants.values(), task, constraints, self._most())
+        found = eligible(self.applicants.values(), task, constraints, self._most(constraints))
         self.agents = found.agents
         refused = {**found.refused, **dict.fromkeys(silent, "did not answer")}
         if not found.agents:
@@ -130,7 +147,7 @@ class Formation:
             chosen = choose(candidates, constraints.min_stability)
             self.run.record(
                 "coalition.valued", ref=task.id, agents=self.agents, refused=refused, feasible=len(candidates),
-                chosen=None if chosen is None else chosen.agents,
+                chosen=None if chosen is None else chosen.agents, status=self.search.status, bound=self.search.bound,
             )  # fmt: skip
             if chosen is None:
                 self.why = self._why_none(candidates, constraints)
@@ -146,7 +163,7 @@ class Formation:
         """Return the coalitions of applicants that could be formed, those that promise most first; nobody is asked."""
         constraints = self._constraints(task)
         self.applicants = dict(applicants)
-        self.agents = eligible(applicants.values(), task, constraints, self._most()).agents
+        self.agents = eligible(applicants.values(), task, constraints, self._most(constraints)).agents
         if not self.agents:
             return []
         await self._value(task, constraints)
@@ -169,45 +186,78 @@ class Formation:
             return msgspec.structs.replace(constraints, must_include=must)
         return constraints
 
-    def _most(self) -> int:
-        return MOST_ASKED if self.rules.values == "agents" else MOST_COMPUTED
+    def _most(self, constraints: CoalitionConstraints) -> int:
+        """Return how many agents are chosen among: where one is asked, so many that it can be asked for all worths."""
+        most = self.rules.max_candidates
+        if self.rules.values == "agents":
+            while most > 1 and coalition_count(most, constraints.max_size) > self.rules.max_asked:
+                most -= 1
+        return most
 
     # what coalitions are worth
 
     async def _value(self, task: Task, constraints: CoalitionConstraints) -> None:
         """Find the worth of every coalition of those who are eligible, as the setting `values` says."""
-        members = [self.applicants[agent] for agent in self.agents]
-        reliability = {each.profile.id: each.likely for each in members}
+        everybody = [self.applicants[agent] for agent in self.agents]
+        reliability = {each.profile.id: each.likely for each in everybody}
         skills: Skills | None = None
         if self.rules.values == "capabilities":
-            reward = task.max_budget if task.max_budget is not None else sum(each.profile.cost for each in members)
+            reward = task.max_budget if task.max_budget is not None else sum(each.profile.cost for each in everybody)
             known = set(self.agents)
             pairs = self.history.rapports(RAPPORT * reward)
-            skills = skills_of(members, task, {pair: worth for pair, worth in pairs.items() if known.issuperset(pair)})
+            skills = skills_of(
+                everybody, task, {pair: worth for pair, worth in pairs.items() if known.issuperset(pair)}
+            )
             self._worths = skills
         elif self.rules.values == "table":
-            self._worths = listed_worths(task, self.agents)
+            self._worths = listed_worths(task, self.agents, self.rules.max_valued)
         else:
-            self._worths = await asked_worths(self.run, task, members, self.rules, constraints.max_size)
-        costs = {} if constraints.max_cost is None else {each.profile.id: each.profile.cost for each in members}
+            self._worths = await asked_worths(self.run, task, everybody, self.rules, constraints.max_size)
+        if self.rules.sharing != "shapley" and min(constraints.max_size, len(self.agents)) > MOST_MEMBERS:
+            raise Invalid(
+                f"task {task.id}: shares by {self.rules.sharing} take the worth of every part of a coalition, and more "
+                f"than {MOST_MEMBERS} members have too many; set max_coalition_size to {MOST_MEMBERS}, or sharing to "
+                "shapley"
+            )
+        costs = {} if constraints.max_cost is None else {each.profile.id: each.profile.cost for each in everybody}
         gone = self.terms.withdrawn
         self.terms = Terms(constraints, reliability, costs, skills, withdrawn=gone, mode=self.rules.mode)
 
     async def ranked(self) -> list[ValuedCoalition]:
         """Return the coalitions that are feasible, best first."""
+        if len(self.agents) > MOST_TABLED:
+            draw = self._draw(self.terms.constraints.max_size)
+            found = await self.run.compute(
+                computed_search, self._worths, self.agents, self.terms, self.rules.max_valued, draw
+            )
+            self.search = msgspec.convert(found, Search)
+            return list(self.search.candidates)
         found = await self.run.compute(computed_ranking, self._worths, self.agents, self.terms)
         return msgspec.convert(found, list[ValuedCoalition])
 
-    async def assess(self, members: Sequence[AgentId]) -> ValuedCoalition:
+    async def assess(self, together: Sequence[AgentId]) -> ValuedCoalition:
         """Return what some of the agents are as a coalition of their own."""
-        mask = mask_of(members, self.agents)
-        found = await self.run.compute(computed_assessment, self._worths, self.agents, mask, self.terms)
-        return msgspec.convert(found, ValuedCoalition)
+        mask, draw = mask_of(together, self.agents), self._draw(len(together))
+        found = await self.run.compute(computed_assessment, self._worths, self.agents, mask, self.terms, draw)
+        valued = msgspec.convert(found, ValuedCoalition)
+        if self.rules.sharing == "shapley":
+            return valued
+        return await self._divided(valued, await self._game(together))
+
+    def _draw(self, size: int) -> Draw:
+        """Return by which seed, and how many worths, coalitions are estimated; the dice fall only if one may be."""
+        large = min(size, len(self.agents)) > MOST_MEMBERS
+        return Draw(self.run.random.getrandbits(63) if large else 0, self.rules.max_sampled)
 
     def _why_none(self, candidates: Sequence[ValuedCoalition], constraints: CoalitionConstraints) -> str:
         if self.refused:
             return f"no other coalition is left; {self.why}"
         if not candidates:
+            if self.search.status == "feasible":
+                return (
+                    f"none of the {self.search.valued} coalitions that were looked at keeps to the constraints and "
+                    "covers what the task requires; raise coalition.max_valued to look at more"
+                )
             return "no coalition keeps to the constraints and covers what the task requires"
         best = max(candidates, key=lambda each: each.stability)
         empty = f"; its core is empty, epsilon = {best.epsilon:g}" if best.epsilon > 1e-9 else ""
@@ -227,7 +277,9 @@ class Formation:
         governance = self.govern(task, chosen.agents, sharing)
         coalition = propose(name, chosen, task, sharing, governance, self.run.now())
         parts = {agent: self.parts[agent] for agent in coalition.agents if agent in self.parts}
-        coalition = msgspec.structs.replace(coalition, parts=parts)
+        coalition = msgspec.structs.replace(
+            coalition, parts=parts, selection=self.search.status, bound=self.search.bound
+        )
         self.run.record(
             "coalition.proposed", agent=governance.leader, ref=name, agents=coalition.agents, shares=sharing.shares,
             stability=chosen.stability, note=sharing.note,
@@ -248,9 +300,9 @@ class Formation:
             self.terms = replace(terms, withdrawn=terms.withdrawn | frozenset(consent.silent))
         return coalition
 
-    def govern(self, task: Task, members: Sequence[AgentId], sharing: ProfitSharing) -> Any:
+    def govern(self, task: Task, together: Sequence[AgentId], sharing: ProfitSharing) -> Any:
         """Return who of the members leads, who does what, and how they vote."""
-        applicants = [self.applicants[agent] for agent in members]
+        applicants = [self.applicants[agent] for agent in together]
         candidates = [
             Candidate(each.profile.id, each.profile.capabilities, each.load, each.health) for each in applicants
         ]
@@ -258,64 +310,40 @@ class Formation:
 
     async def _share(self, name: str, task: Task, chosen: ValuedCoalition) -> ProfitSharing:
         """Bargain over the shares; without agreement they are those of the nucleolus."""
-        first = chosen.value.individual_contributions
-        game = await self.run.compute(computed_game, self._worths, self.agents, mask_of(chosen.agents, self.agents))
-        alone = {agent: game[1 << place] for place, agent in enumerate(chosen.agents)}
+        is_large = len(chosen.agents) > MOST_MEMBERS
+        game = [] if is_large else await self._game(chosen.agents)
+        first = (await self._divided(chosen, game)).first_shares
+        alone = {agent: game[1 << place] for place, agent in enumerate(chosen.agents) if not is_large}
+        if is_large:
+            found = await self.run.compute(computed_alone, self._worths, self.agents, chosen.agents)
+            alone = msgspec.convert(found, dict[AgentId, float])
+        talks = Talks(self.run, self.rules, name, task, alone)
         if self.rules.bargaining == "offers":
-            bargain: Bargain | Offers = await self._alternate(name, task, chosen, alone)
+            bargain: Bargain | Offers = await talks.alternate(chosen.value.total)
         else:
-            bargain = await self._bisect(name, task, first, alone)
+            bargain = await talks.bisect(first)
         if bargain.status == "agreed":
-            return agreed(bargain, self.run.now())
-        found = await self.run.compute(computed_fall_back, bargain, game, self.run.now())
-        return msgspec.convert(found, ProfitSharing)
+            sharing = agreed(bargain, self.run.now())
+        elif is_large:
+            sharing = stand_by(bargain, first, self.run.now())
+        else:
+            found = await self.run.compute(computed_fall_back, bargain, game, self.run.now())
+            sharing = msgspec.convert(found, ProfitSharing)
+        return msgspec.structs.replace(sharing, sharing=self.rules.sharing, first=first)
 
-    async def _bisect(
-        self, name: str, task: Task, first: dict[AgentId, float], alone: dict[AgentId, float]
-    ) -> Bargain:  # fmt: skip
-        mode: Literal["bisection", "specification"] = "bisection"
-        if self.rules.bargaining == "specification":
-            mode = "specification"
-        bargain = open_bargain(first, alone, self.rules.profit_sharing_rounds, mode)
-        while bargain.status == "open":
-            bargain = heard(bargain, await self._hear(name, task, bargain.shares, alone, len(bargain.rounds) + 1))
-        return bargain
+    async def _divided(self, valued: ValuedCoalition, game: list[float]) -> ValuedCoalition:
+        """Return a coalition with the shares at which its members begin to bargain, as the setting `sharing` says."""
+        if self.rules.sharing == "shapley":
+            return valued
+        found = await self.run.compute(fair_shares, game, valued.agents, self.rules.sharing, self.relations)
+        return msgspec.structs.replace(valued, divided=msgspec.convert(found, dict[AgentId, float]))
 
-    async def _alternate(
-        self, name: str, task: Task, chosen: ValuedCoalition, alone: dict[AgentId, float]
-    ) -> Offers:  # fmt: skip
-        """Let the members propose in turn; who proposes nothing sound has the equilibrium proposed in its name."""
-        discounts = dict.fromkeys(chosen.agents, self.rules.discount)
-        rounds = self.rules.profit_sharing_rounds
-        offers = open_offers(chosen.agents, chosen.value.total, discounts, alone, rounds)
-        while offers.status == "open":
-            best, number = equilibrium_offer(offers), len(offers.rounds) + 1
-            question = RequestDivision(
-                coalition=name, task=task, total=offers.total, suggestion=best, alone=alone, round=number
-            )
-            reply = await self.run.ask(offers.proposer, question, deadline=self.rules.answer_timeout)
-            try:
-                offers = proposed(offers, offers.proposer, msgspec.convert(reply.value, dict[AgentId, float]))
-            except (msgspec.ValidationError, Invalid):
-                offers = proposed(offers, offers.proposer, best)
-            offers = answered(offers, await self._hear(name, task, offers.shares, alone, number))
-        return offers
-
-    async def _hear(
-        self, name: str, task: Task, shares: dict[AgentId, float], alone: dict[AgentId, float], number: int
-    ) -> list[Answer]:  # fmt: skip
-        """Show an offer to all members; an answer of another form counts as none."""
-        request = ProposeDivision(coalition=name, task=task, shares=shares, alone=alone, round=number)
-        replies = await self.run.gather(sorted(shares), request, deadline=self.rules.answer_timeout)
-        answers = []
-        for reply in replies:
-            said = _read(reply, _Said)
-            if reply.status == "refused":
-                said = _Said(accepted=False)
-            if said is not None:
-                share = said.share if said.share is not None and isfinite(said.share) else None
-                answers.append(Answer(reply.agent, said.accepted, share))
-        return answers
+    async def _game(self, together: Sequence[AgentId]) -> list[float]:
+        """Return the game among some of the agents."""
+        found: list[float] = await self.run.compute(
+            computed_game, self._worths, self.agents, mask_of(together, self.agents)
+        )
+        return found
 
 
 async def ask_applicants(
@@ -326,7 +354,7 @@ async def ask_applicants(
     replies = await run.gather(agents, GetStatus(), deadline=rules.answer_timeout)
     applicants = {}
     for reply in replies.ok:
-        status, profile = _read(reply, AgentStatus), run.agents.get(reply.agent)
+        status, profile = read_reply(reply, AgentStatus), run.agents.get(reply.agent)
         if status is not None and profile is not None:
             likely = history.reliability(reply.agent, profile.capabilities.get("reliability", PRIOR))
             applicants[reply.agent] = Applicant(profile, staff.load(reply.agent), status.health, likely)
@@ -353,18 +381,8 @@ def _in_part(
 def _said_yes(reply: Reply) -> bool | None:
     if reply.status == "refused":
         return False
-    said = _read(reply, _Agreed)
+    said = read_reply(reply, _Agreed)
     return None if said is None else said.agreed
-
-
-def _read(reply: Reply, kind: type[Any]) -> Any:
-    """Read an answer; None if there is none, or one of another form."""
-    if not reply.ok:
-        return None
-    try:
-        return msgspec.convert(reply.value, kind)
-    except msgspec.ValidationError:
-        return None
 
 
 def _mapping(value: Any, whose: str) -> dict[str, Any]:
@@ -372,30 +390,3 @@ def _mapping(value: Any, whose: str) -> dict[str, Any]:
         return msgspec.convert(value or {}, dict[str, Any])
     except msgspec.ValidationError as error:
         raise Invalid(f"{whose} must be a table of keys and values: {error}") from error
-
-
-# As `run.compute` calls them
-
-
-def computed_ranking(worths: Skills | list[float], agents: Sequence[AgentId], terms: Terms) -> Any:
-    """Return the ranked coalitions."""
-    return msgspec.to_builtins(ranked(_table(worths, agents), agents, terms, MOST_RANKED))
-
-
-def computed_assessment(worths: Skills | list[float], agents: Sequence[AgentId], mask: int, terms: Terms) -> Any:
-    """Return one coalition assessed."""
-    return msgspec.to_builtins(assess(_table(worths, agents), agents, mask, terms))
-
-
-def computed_game(worths: Skills | list[float], agents: Sequence[AgentId], mask: int) -> list[float]:
-    """Return the game among the members of one coalition."""
-    return [float(worth) for worth in subgame(_table(worths, agents), mask)]
-
-
-def _table(worths: Skills | list[float], agents: Sequence[AgentId]) -> Array:
-    return worth_table(worths, agents) if isinstance(worths, Skills) else as_table(worths)[0]
-
-
-def computed_fall_back(bargain: Bargain | Offers, game: list[float], now: float) -> Any:
-    """Return the shares of the nucleolus."""
-    return msgspec.to_builtins(fall_back(bargain, game, now))

@@ -179,7 +179,7 @@ class Work:
             governance, valued = None, None
         else:
             valued = await self._formation.assess(rest)
-            shares = valued.value.individual_contributions
+            shares = valued.first_shares
             sharing: ProfitSharing = msgspec.structs.replace(before.profit_sharing, shares=shares)
             governance = self._formation.govern(task, rest, sharing)
         constraints = self._formation.terms.constraints
