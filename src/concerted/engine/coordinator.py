@@ -176,7 +176,7 @@ class Coordinator:
         self.sleepers.stop()
         for errand in self._errands:
             errand.cancel()
-        self.rounds.stop()
+        self.rounds.stop(error)
         self.primitives.waits.stop()
         self.primitives.host.stop(error or WrongPhase(CLOSED))
         self.mail.stop()
