@@ -26,17 +26,16 @@ from concerted.sim.cluster.checks import Broken
 from concerted.sim.cluster.clients import Asked, Client, Clients
 from concerted.sim.cluster.damage import flip_a_bit
 from concerted.sim.cluster.disk import Disk
-from concerted.sim.cluster.partitions import Way, ways_cut
+from concerted.sim.cluster.partitions import ways_cut
 from concerted.sim.cluster.replica import Replica
 from concerted.sim.cluster.settings import DRAWN, Settings
+from concerted.sim.cluster.wandering import Likely, Wandering
 
 __all__ = ["Walk", "WalkResult", "exchange", "walk"]
 
 C = TypeVar("C", bound=ReplicatedLog[Any, Any])
 
 STEPS = 800
-NETWORK_LIMIT = 400  # messages under way; beyond that the oldest are lost
-KEPT = 60  # doubles that may still come
 COPIES = (0, 1, 1, 1, 1, 1, 2, 2)  # of a message that arrive in a quick exchange
 CLIENTS = 4
 
@@ -54,7 +53,7 @@ class WalkResult:
     transcript: tuple[str, ...] = field(default=(), repr=False)
 
 
-class Walk(Generic[C]):
+class Walk(Wandering[Replica[C]], Generic[C]):
     """One cluster and what happens to it."""
 
     def __init__(
@@ -66,18 +65,11 @@ class Walk(Generic[C]):
         steps: int = STEPS,
         transcript: bool = False,
     ) -> None:
+        super().__init__(random.Random(f"{seed}/walk"), steps, transcript=transcript)
         self.algorithm = algorithm
-        self.wants_transcript = transcript
         self.seed = seed
-        self.rng = random.Random(f"{seed}/walk")
-        self.steps = steps
-        self.step = 0
-        self.network: list[Any] = []
-        self.kept: list[Any] = []
-        self.cut: set[Way] = set()
         self.replicas: dict[NodeId, Replica[C]] = {}
         self.checks = algorithm.checks(self.replicas)
-        self.transcript: list[str] = []
         self.clients = Clients(self.rng, CLIENTS)
         self._draw(settings)
 
@@ -90,14 +82,12 @@ class Walk(Generic[C]):
         self.first = Configuration.of(range(1, rng.choice((1, 2, 3, 3, 3, 4, 5)) + 1))
         for node in self.first.voters:
             self._add(node, self.first)
-        self._draw_era()
+        self._begin_era()
 
-    def _draw_era(self) -> None:
-        """Draw how likely each kind of step is for a while: quiet times, and times in which much goes wrong."""
+    def likely(self) -> Likely:
+        """Draw how likely each act is, for a while."""
         rng = self.rng
-        self.era = self.step + rng.choice((50, 150, 400))
-        self.in_order = rng.choice((0.3, 0.8, 0.95))
-        likely: list[tuple[Callable[[], None], float]] = [
+        return [
             (self._deliver, 40.0),
             (self._carry_out, 40.0),
             (self._time_out, rng.choice((0.3, 1.0, 2.0, 8.0))),
@@ -116,8 +106,6 @@ class Walk(Generic[C]):
             (lambda: _fill(self), rng.choice((0.0, 0.0, 0.3))),
             (lambda: _flip(self), rng.choice((0.0, 0.0, 0.0, 0.1))),
         ]
-        self._acts = [act for act, _ in likely]
-        self._weights = [weight for _, weight in likely]
 
     def _bind(self, act: Act[C]) -> Callable[[], None]:
         return lambda: act.do(self)
@@ -149,23 +137,11 @@ class Walk(Generic[C]):
 
     def run(self) -> WalkResult:
         """Walk, heal, and say what was wrong."""
-        problems: list[str] = []
-        try:
-            while self.step < self.steps:
-                self.step += 1
-                if self.step >= self.era:
-                    self._draw_era()
-                self.rng.choices(self._acts, self._weights)[0]()
-                if len(self.network) > NETWORK_LIMIT:
-                    del self.network[:-NETWORK_LIMIT]
-            _end_well(self)
-        except (Broken, AssertionError) as error:
-            problems.append(f"step {self.step}: {error}")
-            self.note(lambda: "BROKEN")
+        problems = self.wander()
         return WalkResult(
             self.seed,
             self.checks.steps,
-            tuple(problems),
+            problems,
             tuple(self.clients.history),
             len(self.checks.chosen),
             len(self.checks.leaders),
@@ -176,19 +152,9 @@ class Walk(Generic[C]):
         """Give a core an input."""
         return replica.give(act)
 
-    def note(self, what: Callable[[], str]) -> None:
-        """Add a line to the transcript, if anybody wants one."""
-        if self.wants_transcript:
-            self.transcript.append(f"{self.step:6}  {what()}")
-
     def alive(self) -> list[Replica[C]]:
         """Return all servers that live."""
         return [replica for replica in self.replicas.values() if replica.running is not None]
-
-    def any_alive(self) -> Replica[C] | None:
-        """Choose a server that lives."""
-        alive = self.alive()
-        return self.rng.choice(alive) if alive else None
 
     def leader(self) -> Replica[C] | None:
         """Find who leads the newest term, or, at times, an older one that does not know it yet."""
@@ -201,14 +167,14 @@ class Walk(Generic[C]):
         if registers is not None:
             self.clients.was_read(replica, read, registers, self.step)
 
+    def end_well(self) -> None:
+        """Heal; then a command must be answered in time."""
+        _end_well(self)
+
     # What may happen
 
     def _deliver(self) -> None:
-        if not self.network:
-            return self._carry_out()
-        # Mostly the oldest first, else nothing would ever come about.
-        place = 0 if self.rng.random() < self.in_order else self.rng.randrange(len(self.network))
-        return self.hand_over(self.network.pop(place))
+        return super()._deliver() if self.network else self._carry_out()
 
     def hand_over(self, message: Any) -> None:
         """Let a message arrive, if nothing stands between."""
@@ -248,32 +214,6 @@ class Walk(Generic[C]):
         """Let time go by for all, as fast as their clocks run."""
         for replica in self.replicas.values():
             replica.now += true_s * self.rates.get(replica.id, 1.0)
-
-    def _lose(self) -> None:
-        if self.network:
-            self.network.pop(self.rng.randrange(len(self.network)))
-
-    def _keep(self) -> None:
-        """Let a message be doubled, and its double come much later."""
-        if self.network:
-            self.kept.append(self.rng.choice(self.network))
-
-    def _replay(self) -> None:
-        """Let a double arrive: just now, or of a term long past."""
-        if self.kept:
-            message = self.rng.choice(self.kept[-KEPT:])
-            self.note(lambda: "once more:")
-            self.hand_over(message)
-
-    def _crash(self) -> None:
-        replica = self.any_alive()
-        if replica is not None:
-            behind = self.rng.choice(("write", "send", "apply")) if replica.waiting else None
-            self.note(lambda: f"{replica.id} dies" + (f" behind {behind} of {replica.waiting[0]}" if behind else ""))
-            if behind is None:
-                replica.die()
-            else:
-                replica.carry_out(behind)
 
     def _restart(self) -> None:
         dead = [replica for replica in self.replicas.values() if replica.running is None and not replica.is_lost]

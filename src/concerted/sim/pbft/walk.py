@@ -13,14 +13,14 @@ Source of drawn likelihoods: Groce et al., Swarm Testing, ISSTA 2012.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from concerted.consensus.pbft.messages import Message
 from concerted.consensus.pbft.settings import Settings
 from concerted.consensus.quorum import NodeId
 from concerted.sim.cluster.checks import Broken
-from concerted.sim.cluster.partitions import Way, ways_cut
+from concerted.sim.cluster.partitions import ways_cut
+from concerted.sim.cluster.wandering import Likely, Wandering
 from concerted.sim.pbft.cluster import Asked, PbftCluster
 from concerted.sim.pbft.liars import KINDS, Liar
 from concerted.sim.pbft.replica import PbftReplica
@@ -30,8 +30,6 @@ __all__ = ["HEAL_TIMEOUTS", "PbftWalk", "PbftWalkResult", "draw_liars", "pbft_wa
 STEPS = 800
 TIMEOUT_S = 10.0
 HEAL_TIMEOUTS = 30.0  # request timeouts within which a healed group must answer
-NETWORK_LIMIT = 600  # messages under way; beyond that the oldest are lost
-KEPT = 60  # doubles that may still come
 ROUNDS = 60  # of messages, before time goes by in a healed group
 
 
@@ -75,19 +73,15 @@ def draw_settings(rng: random.Random) -> Settings:
     )
 
 
-class PbftWalk:
+class PbftWalk(Wandering[PbftReplica]):
     """One group and what happens to it."""
 
+    network_limit = 600
+
     def __init__(self, seed: int, steps: int = STEPS, *, transcript: bool = False) -> None:
-        self.wants_transcript = transcript
+        super().__init__(random.Random(f"{seed}/pbft walk"), steps, transcript=transcript)
         self.seed = seed
-        self.rng = rng = random.Random(f"{seed}/pbft walk")
-        self.steps = steps
-        self.step = 0
-        self.network: list[Message] = []
-        self.kept: list[Message] = []
-        self.cut: set[Way] = set()
-        self.transcript: list[str] = []
+        rng = self.rng
         size = rng.choice((4, 4, 4, 4, 7))
         kinds = draw_liars(rng, size)
         self.cluster = PbftCluster(
@@ -99,14 +93,12 @@ class PbftWalk:
         self.replicas = self.cluster.replicas
         self.healed_after_s = 0.0
         self.note(lambda: f"{size} replicas, {self.cluster.settings}; liars: {kinds}")
-        self._draw_era()
+        self._begin_era()
 
-    def _draw_era(self) -> None:
-        """Draw how likely each kind of step is for a while: quiet times, and times in which much goes wrong."""
+    def likely(self) -> Likely:
+        """Draw how likely each act is, for a while."""
         rng = self.rng
-        self.era = self.step + rng.choice((50, 150, 400))
-        self.in_order = rng.choice((0.3, 0.8, 0.95))
-        likely: list[tuple[Callable[[], None], float]] = [
+        return [
             (self._deliver, 60.0),
             (self._carry_out, 40.0),
             (self._time_out, rng.choice((0.3, 1.0, 4.0))),
@@ -123,49 +115,30 @@ class PbftWalk:
             (self.cut.clear, rng.choice((0.2, 1.0))),
             (self._lie, rng.choice((1.0, 4.0))),
         ]
-        self._acts = [act for act, _ in likely]
-        self._weights = [weight for _, weight in likely]
 
     # The walk
 
     def run(self) -> PbftWalkResult:
         """Walk, heal, and say what was wrong."""
-        problems: list[str] = []
-        try:
-            while self.step < self.steps:
-                self.step += 1
-                if self.step >= self.era:
-                    self._draw_era()
-                self.rng.choices(self._acts, self._weights)[0]()
-                if len(self.network) > NETWORK_LIMIT:
-                    del self.network[:-NETWORK_LIMIT]
-            _end_well(self)
-        except (Broken, AssertionError) as error:
-            problems.append(f"step {self.step}: {error}")
-            self.note(lambda: "BROKEN")
+        problems = self.wander()
         checks = self.cluster.checks
         return PbftWalkResult(
-            self.seed, checks.steps, tuple(problems), tuple(self.cluster.history), len(checks.chosen), checks.views,
+            self.seed, checks.steps, problems, tuple(self.cluster.history), len(checks.chosen), checks.views,
             self.cluster.answered_count, len(checks.accused), self.healed_after_s, tuple(self.transcript),
         )  # fmt: skip
 
-    def note(self, what: Callable[[], str]) -> None:
-        """Add a line to the transcript, if anybody wants one."""
-        if self.wants_transcript:
-            self.transcript.append(f"{self.step:6}  {what()}")
+    def alive(self) -> list[PbftReplica]:
+        """Return all honest replicas that live."""
+        return self.cluster.alive()
 
-    def any_alive(self) -> PbftReplica | None:
-        """Choose an honest replica that lives."""
-        alive = self.cluster.alive()
-        return self.rng.choice(alive) if alive else None
+    def end_well(self) -> None:
+        """Heal; then a client must be answered in time, whatever liars do."""
+        _end_well(self)
 
     # What may happen
 
     def _deliver(self) -> None:
-        if not self.network:
-            return self._carry_out()
-        place = 0 if self.rng.random() < self.in_order else self.rng.randrange(len(self.network))
-        return self.hand_over(self.network.pop(place))
+        return super()._deliver() if self.network else self._carry_out()
 
     def hand_over(self, message: Message) -> None:
         """Let a message arrive, if nothing stands between."""
@@ -215,31 +188,6 @@ class PbftWalk:
         late = self.rng.uniform(0.0, TIMEOUT_S)
         for replica in self.replicas.values():
             replica.now += late
-
-    def _lose(self) -> None:
-        if self.network:
-            self.network.pop(self.rng.randrange(len(self.network)))
-
-    def _keep(self) -> None:
-        """Let a message be doubled, and its double come much later."""
-        if self.network:
-            self.kept.append(self.rng.choice(self.network))
-
-    def _replay(self) -> None:
-        if self.kept:
-            message = self.rng.choice(self.kept[-KEPT:])
-            self.note(lambda: "once more:")
-            self.hand_over(message)
-
-    def _crash(self) -> None:
-        replica = self.any_alive()
-        if replica is not None:
-            behind = self.rng.choice(("write", "send", "apply")) if replica.waiting else None
-            self.note(lambda: f"{replica.id} dies" + (f" behind {behind} of {replica.waiting[0]}" if behind else ""))
-            if behind is None:
-                replica.die()
-            else:
-                replica.carry_out(behind)
 
     def _restart(self) -> None:
         dead = [replica for replica in self.replicas.values() if replica.running is None]
