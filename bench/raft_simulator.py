@@ -25,7 +25,7 @@ from concerted.sim.worlds.world import play_world
 
 WORLDS, WALKS = 40, 200  # seeds in one turn
 EVENTS = 3_000  # of the seeds that are counted in a minute
-THREE = Settings(servers=3, seconds=200)  # long enough for that many, on the average
+THREE = Settings(servers=3, seconds=220)  # long enough for that many, on the average
 LARGE = Settings(servers=101)
 SWARM = Faults(swarm=True)
 
