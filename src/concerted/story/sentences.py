@@ -80,6 +80,12 @@ def _domain_words(kind: str, agent: str, ref: str, value: dict[str, Any]) -> str
             awards = [f"{task} to {winner}" for task, winner in value["awards"].items()]
             unsold = [f"{task}: {why}" for task, why in (value.get("unsold") or {}).items()]
             return f"awarded {some(awards) or 'nothing'}" + (f"; unsold {some(unsold)}" if unsold else "")
+        case "auction.shared":
+            ending = "agree" if value["agreed"] else "do not agree"
+            gone = [f"{one}: {why}" for one, why in value["gone"].items()]
+            return f"after {value['rounds']} rounds of talk {some(value['agents'])} {ending} on who does what" + (
+                f"; forgotten {some(gone)}" if gone else ""
+            )
         case "task.ready":
             return f"task {ref} is ready: all it comes after is done"
         case "task.claimed":

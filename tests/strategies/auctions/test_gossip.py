@@ -70,6 +70,8 @@ def test_who_never_speaks_is_forgotten_and_the_others_share_its_tasks(play: Any)
         assert winners(view) == {"a": "bob"}
         (shared,) = await stage.log("auction.shared")
         assert shared.data["gone"] == {"ann": "timeout, 5 times"}
+        told = "rounds of talk bob, cy agree on who does what; forgotten ann: timeout, 5 times"
+        assert any(line.endswith(told) for line in await stage.why("r:a"))
         assert stage.seconds == pytest.approx(5 * 5.0 + 1.0)
 
     play(act)
