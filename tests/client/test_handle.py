@@ -55,3 +55,18 @@ def test_a_timeout_that_is_no_number_is_refused(tmp_path):
             await coordinator.sync_point("p").arrive("ann", timeout_s=float("nan"))
 
     play(tmp_path, main)
+
+
+def test_a_deadline_that_is_no_number_is_refused_by_every_handle_and_does_not_become_none(tmp_path):
+    async def main(coordinator):
+        opening = (
+            coordinator.sync_point("q").create(["ann"], deadline_s=float("nan")),
+            coordinator.decision("d").create("q?", ["ann"], deadline_s=float("nan")),
+            coordinator.agreement("a").create(deadline_s=float("nan")),
+            coordinator.agree("b", 1, deadline_s=float("nan")),
+        )
+        for each in opening:
+            with pytest.raises(Invalid, match="give seconds from now, or None for no deadline"):
+                await each
+
+    play(tmp_path, main)

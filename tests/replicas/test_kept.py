@@ -152,6 +152,11 @@ def test_who_has_restored_a_snapshot_writes_the_same_bytes_as_who_has_not(log: L
     assert other.dump() == log.kept.dump()
 
 
+def test_who_names_another_algorithm_is_told_by_which_it_is_kept(log: Log) -> None:
+    refused = log.open(algorithm="pbft")
+    assert refused.error["message"].startswith("algorithm pbft: this is kept by a group of replicas, by raft; say that")
+
+
 def test_who_opens_what_is_there_already_may_take_it_as_it_is(log: Log) -> None:
     log.open()
     assert log.open(rule=rule_of("unanimous")).error["code"] == "conflict"

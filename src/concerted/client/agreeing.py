@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
-from concerted.client.handle import WAIT_S, Giver, Handle, as_agent, as_agents
+from concerted.client.handle import WAIT_S, Giver, Handle, as_agent, as_agents, from_now
 from concerted.consensus.agreement import AgreementResult
 from concerted.consensus.decision_log import PAGE, DecisionLogResult, LogEntry
 from concerted.consensus.validity import Validity, validity_of
@@ -33,7 +32,7 @@ class Agreement(Handle):
             Invalid: as the message says.  Conflict: there is one of this key on other terms.
         """
         if deadline_s is not None:
-            facts["deadline_at"] = time.time() + deadline_s
+            facts["deadline_at"] = from_now(deadline_s)
         command = agreements.CreateAgreement(
             id=self.id, agent=as_agent(agent), validity=validity_of(valid), proposers=as_agents(proposers), **facts
         )
@@ -54,7 +53,7 @@ class Agreement(Handle):
             restricted to others.  WrongPhase: it has lapsed.
         """
         if deadline_s is not None:
-            terms["deadline_at"] = time.time() + deadline_s
+            terms["deadline_at"] = from_now(deadline_s)
         if terms.get("proposers") is not None:
             terms["proposers"] = as_agents(terms["proposers"])
         command = agreements.ProposeValue(

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from concerted.client.handle import CLOCKS_S, Giver, Handle, as_agent
+from concerted.client.handle import CLOCKS_S, Giver, Handle, as_agent, from_now
 from concerted.consensus.decisions.ballots import electorate_of
 from concerted.consensus.decisions.decision import DecisionResult
 from concerted.consensus.decisions.rule import Rule, rule_of
@@ -36,7 +36,7 @@ class Decision(Handle):
             Invalid: as the message says.  Conflict: there is another one of this id.
         """
         if deadline_s is not None:
-            facts["deadline_at"] = time.time() + deadline_s
+            facts["deadline_at"] = from_now(deadline_s)
         command = decisions.CreateDecision(
             id=self.id,
             agent=as_agent(agent),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -14,7 +15,7 @@ from concerted.ports.commands import Command
 from concerted.ports.primitive import Ask
 from concerted.values import AgentId
 
-__all__ = ["CLOCKS_S", "Giver", "Handle", "as_agent", "as_agents"]
+__all__ = ["CLOCKS_S", "Giver", "Handle", "as_agent", "as_agents", "from_now"]
 
 WAIT_S = 60.0  # how long one waiting command waits before it is given again
 CLOCKS_S = 1.0  # how far a deadline from now may be from the same one by the coordinator's clock
@@ -76,6 +77,17 @@ class Handle:
             if not is_span:
                 raise
             return opened
+
+
+def from_now(deadline_s: float) -> float:
+    """Return a deadline as an instant.
+
+    Raises:
+        Invalid: it is no number, which on the way would become no deadline at all.
+    """
+    if math.isnan(deadline_s):
+        raise Invalid("deadline_s is not a number; give seconds from now, or None for no deadline")
+    return time.time() + deadline_s
 
 
 def as_agent(name: str | None) -> AgentId | None:

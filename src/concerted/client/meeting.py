@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from concerted.board.latches.latch import LatchResult
-from concerted.client.handle import Handle, as_agent, as_agents
+from concerted.client.handle import Handle, as_agent, as_agents, from_now
 from concerted.errors import Conflict
 from concerted.ports import meeting, tracking
 from concerted.sync.barriers.barrier import Action, BarrierResult
@@ -40,7 +39,7 @@ class SyncPoint(Handle):
             Invalid: as the message says.  Conflict: there is another one of this id.
         """
         if deadline_s is not None:
-            deadline_at = time.time() + deadline_s
+            deadline_at = from_now(deadline_s)
         command = meeting.CreateSyncPoint(
             id=self.id,
             agent=as_agent(agent),

@@ -56,6 +56,8 @@ def algorithm_here(wanted: str | None, caller: Caller) -> Algorithm:
         return here
     if wanted in REPLICATED and caller.kept_by is None:
         return wanted
+    if wanted in ALGORITHMS and caller.kept_by is not None:
+        raise Invalid(f"algorithm {wanted}: this is kept by a group of replicas, by {here}; say that, or leave it out")
     if wanted in ALGORITHMS:
         where = "a PostgreSQL database" if caller.shared else "an embedded file"
         raise Invalid(f"algorithm {wanted}: this store is {where}, which is {here}; say that, or leave it out")

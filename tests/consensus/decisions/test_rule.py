@@ -59,6 +59,13 @@ def test_fields_are_put_over_a_text() -> None:
     assert rule_of(Rule(base="cast"), silence="reject") == Rule(base="cast", silence="reject")
 
 
+def test_a_part_that_is_misspelt_does_not_become_another_rule() -> None:
+    with pytest.raises(Invalid, match="a rule has no part treshold; the parts are threshold, comparison, base"):
+        rule_of({"treshold": "2/3"})
+    with pytest.raises(Invalid, match="no part veto;"):
+        rule_of("2/3", veto=[BOB])
+
+
 @pytest.mark.parametrize("given", [0.66, {"base": "everybody"}, {"threshold": 0.66}, "most"])
 def test_what_is_no_rule_is_refused(given: object) -> None:
     with pytest.raises(Invalid):

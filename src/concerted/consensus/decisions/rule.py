@@ -98,6 +98,9 @@ def rule_of(given: str | Rule | Mapping[str, Any], **more: Any) -> Rule:
         fields = {"threshold": threshold, "comparison": comparison}
     if not isinstance(fields, Mapping):
         raise Invalid(f"{given!r} is no rule; write 'majority', '2/3', '>1/2', 'all', or its fields")
+    strange = [str(name) for name in (*fields, *more) if name not in Rule.__struct_fields__]
+    if strange:  # one that is misspelt must not become another rule
+        raise Invalid(f"a rule has no part {', '.join(strange)}; the parts are {', '.join(Rule.__struct_fields__)}")
     try:
         return msgspec.convert({**fields, **more}, Rule)
     except msgspec.ValidationError as error:
