@@ -152,7 +152,8 @@ PRIMITIVES: frozenset[str] = frozenset((
     "decision.voter_lost", "decision.voter_found", "decision.closed",
     "replica_group.created", "replica_group.formed", "replica_group.entrusted", "replica_group.led",
     "replica_group.accused", "replica_group.host_lost", "replica_group.host_found", "replica_group.ending",
-    "replica_group.dismissed", "replica_group.ended", "keeper.chosen",
+    "replica_group.dismissed", "replica_group.ended", "replica_group.replacing", "replica_group.joining",
+    "replica_group.replacement_refused", "replica_group.host_replaced", "keeper.chosen",
     "agreement.created", "agreement.chosen", "agreement.lapsed", "decision_log.created", "decision_log.appended",
 ))  # fmt: skip
 

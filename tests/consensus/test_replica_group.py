@@ -129,11 +129,11 @@ def test_its_creator_or_an_admin_ends_it_once() -> None:
 
 def test_it_has_ended_when_every_host_has_dismissed_its_replica() -> None:
     state = after(MAKE, Form(DESCRIPTION))
-    assert kinds(state, Dismissed(ANN)) == []
-    state = after(End(ANN), Dismissed(ANN), Dismissed(ANN), Dismissed(AgentId("eve")), Dismissed(CY), state=state)
-    assert (state.status, state.dismissed) == ("ending", (ANN, CY))
-    assert kinds(state, Dismissed(BOB)) == ["dismissed", "ended"]
-    assert after(Dismissed(BOB), state=state).status == "ended"
+    assert kinds(state, Dismissed(1)) == []
+    state = after(End(ANN), Dismissed(1), Dismissed(1), Dismissed(9), Dismissed(3), state=state)
+    assert (state.status, state.dismissed, state.to_dismiss) == ("ending", (1, 3), {2: BOB})
+    assert kinds(state, Dismissed(2)) == ["dismissed", "ended"]
+    assert after(Dismissed(2), state=state).status == "ended"
 
 
 def test_time_and_news_of_what_is_not_there_change_nothing() -> None:

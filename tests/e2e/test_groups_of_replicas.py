@@ -6,7 +6,8 @@ import json
 import os
 import signal
 import stat
-from collections.abc import AsyncIterator, Awaitable, Sequence
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ import msgspec
 import pytest
 
 from concerted import Agent, open_coordinator, open_group
+from concerted.agent.work import Refused
 from concerted.config.settings import Consensus, Coordination, Strategies
 from concerted.consensus.decisions.certificate import verify
 from concerted.consensus.keeper import Choose
+from concerted.consensus.replacing import Replace
 from concerted.errors import Conflict, Invalid, NotAllowed, NotFound, WrongPhase
 from concerted.launch import Session
 from concerted.ports.commands import Events
@@ -285,5 +288,181 @@ def test_two_nodes_that_entrust_one_new_thing_in_the_same_instant_choose_one_gro
             groups = [each.id for each in await store.find(PrimitiveRecord, {"kind": "replica_group"})]
             assert len(groups) == 1, "a group that keeps nothing was left behind"
             assert f"{kind}:d" in (await other.replica_group(groups[0]).get()).objects
+
+
+# A host is gone for good, and another agent takes its place while the group decides
+
+FOUR = (*NAMES, "dan")
+
+
+async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
+    while True:
+        if await is_so():
+            return
+        await asyncio.sleep(0.02)
+
+
+async def told_of(coordinator: Session, kind: str) -> bool:
+    return kind in await story(coordinator)
+
+
+async def are_hosts(coordinator: Session, *names: str) -> bool:
+    return (await coordinator.replica_group("ops").get()).hosts == names
+
+
+async def are_running(group: str, *nodes: int) -> bool:
+    return sorted(running(group)) == list(nodes)
+
+
+async def story(coordinator) -> list[str]:
+    events = await coordinator.give(Events(stream="replica_group:ops"))
+    return [event.kind.partition(".")[2] for event in events]
+
+
+def files(folder: Path, node: int) -> list[str]:
+    return [each.name for each in (folder / "work.db.replicas").glob(f"*/{node}.*")]
+
+
+def test_another_agent_takes_the_place_of_one_that_is_gone(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with session(tmp_path, FOUR) as coordinator:
+            group = coordinator.replica_group("ops")
+            old = tmp_path / "old.json"
+            old.write_text(json.dumps((await group.create("raft", NAMES)).group))
+            ship = coordinator.decision("ship")
+            await ship.create("ship it?", NAMES, algorithm="raft", group="ops")
+            told = await group.replace("ann", "dan", timeout_s=60)
+            assert (told.hosts, told.tolerates, told.replacement) == (("bob", "cy", "dan"), 1, None)
+            assert sorted(told.group["replicas"]) == ["2", "3", "4"]
+            assert (await group.replace("ann", "dan", timeout_s=60)).hosts == told.hosts, "asked again it is the same"
+            await until(lambda: are_running(told.group["id"], 2, 3, 4))
+            await until(lambda: told_of(coordinator, "dismissed"))
+            assert not files(tmp_path, 1)
+            kinds = await story(coordinator)
+            steps = [kind for kind in kinds if kind in ("replacing", "joining", "host_replaced", "dismissed")]
+            assert steps == ["replacing", "joining", "host_replaced", "dismissed"]
+            async with open_group(old) as outside:
+                await outside.decision("ship").vote("accept", agent="ann")
+            told = await ship.vote("accept", agent="bob")
+            assert (told.status, told.stored_by) == ("accepted", ("bob", "cy", "dan"))
+
+    asyncio.run(main())
+
+
+def test_an_agent_that_has_lost_its_file_is_replaced_by_itself(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with session(tmp_path) as coordinator:
+            group = coordinator.replica_group("ops")
+            await group.create("raft", NAMES)
+            ship = coordinator.decision("ship")
+            await ship.create("ship it?", NAMES, algorithm="raft", group="ops")
+            (file,) = (tmp_path / "work.db.replicas").glob("*/1.log")
+            file.unlink()
+            os.kill((await pids(coordinator, "ops"))[1], signal.SIGKILL)
+            await until(lambda: told_of(coordinator, "host_lost"))
+            assert (await group.get()).lost_agents == ("ann",)
+            assert 1 not in await pids(coordinator, "ops"), "without its file it would have forgotten its promises"
+            told = await group.replace("ann", "ann", timeout_s=60)
+            assert (told.hosts, told.lost_agents) == (("bob", "cy", "ann"), ())
+            os.kill((await pids(coordinator, "ops"))[2], signal.SIGKILL)
+            await ship.vote("accept", agent="ann")
+            assert (await ship.vote("accept", agent="bob")).status == "accepted"
+
+    asyncio.run(main())
+
+
+def test_an_agent_that_refuses_is_told_of_and_another_takes_its_part(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with session(tmp_path, FOUR) as coordinator:
+            eve = Agent("eve")
+
+            @eve.on("PREPARE_REPLICA")
+            def refuse(_request):
+                raise Refused("no room")
+
+            await coordinator.register(eve)
+            group = coordinator.replica_group("ops")
+            await group.create("raft", NAMES)
+            told = await group.replace("ann", "eve", timeout_s=60)
+            assert "eve cannot host a replica" in told.replacement.refusal
+            assert "no room" in told.replacement.refusal
+            assert told.hosts == NAMES
+            assert (await group.replace("ann", "dan", timeout_s=60)).hosts == ("bob", "cy", "dan")
+
+    asyncio.run(main())
+
+
+def test_an_agent_that_is_gone_before_it_has_caught_up_is_given_up_for_another(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with session(tmp_path, FOUR) as coordinator:
+            group = coordinator.replica_group("ops")
+            await group.create("raft", NAMES)
+            silent = Agent("eve")
+
+            @silent.on("HOST_REPLICA")
+            def lose(_request):
+                return {"pid": 0}  # it says that it runs, and it does not
+
+            await coordinator.register(silent)
+            asking = asyncio.ensure_future(group.replace("ann", "eve", timeout_s=60))
+            await until(lambda: told_of(coordinator, "joining"))
+            assert (await group.replace("ann", "dan", timeout_s=60)).hosts == ("bob", "cy", "dan")
+            assert (await asking).hosts == ("bob", "cy", "dan")
+
+    asyncio.run(main())
+
+
+def test_what_cannot_be_replaced_is_refused_in_words(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with session(tmp_path, FOUR) as coordinator:
+            await coordinator.replica_group("ops").create("paxos", NAMES)
+            with pytest.raises(Invalid, match="keeps its log by paxos"):
+                await coordinator.replica_group("ops").replace("ann", "dan")
+            await coordinator.replica_group("raft").create("raft", NAMES)
+            with pytest.raises(NotFound, match="nobody is registered as eve"):
+                await coordinator.replica_group("raft").replace("ann", "eve")
+            host = coordinator.owner.coordinator.primitives.host
+            with pytest.raises(NotAllowed, match="bob may not change group raft"):
+                await host.decide("replica_group", "raft", Replace("bob", "ann", "dan"))
+
+    asyncio.run(main())
+
+
+def test_a_coordinator_that_is_back_goes_on_and_has_what_has_left_ended(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with session(tmp_path) as coordinator:  # dan is not there: nothing can be done yet
+            group = coordinator.replica_group("ops")
+            name = (await group.create("raft", NAMES)).group["id"]
+            await coordinator.register(Agent("dan"))
+            asking = asyncio.ensure_future(group.replace("ann", "dan"))
+            await until(lambda: told_of(coordinator, "replacing"))
+            asking.cancel()
+        async with session(tmp_path, FOUR) as coordinator:
+            await until(lambda: are_hosts(coordinator, "bob", "cy", "dan"))
+            await until(lambda: are_running(name, 2, 3, 4))
+
+    asyncio.run(main())
+
+
+async def shell(folder: Path, *words: str) -> tuple[int | None, str, str]:
+    """Run `concerted` beside the owner of the store; return its exit code and what it says."""
+    program = (sys.executable, "-m", "concerted", "replicas", *words, "--store", f"sqlite:///{folder}/work.db")
+    process = await asyncio.create_subprocess_exec(
+        *program, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    said, errors = await process.communicate()
+    return process.returncode, said.decode(), errors.decode()
+
+
+def test_a_host_is_replaced_on_the_command_line(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with session(tmp_path, FOUR) as coordinator:
+            await coordinator.replica_group("ops").create("raft", NAMES)
+            code, _, errors = await shell(tmp_path, "replace", "ops", "eve", "dan")
+            assert (code, "eve hosts no replica of group ops" in errors) == (3, True)
+            code, said, _ = await shell(tmp_path, "replace", "ops", "ann", "dan")
+            assert (code, said.partition(";")[0].partition(" by ")[0]) == (0, "ops ready: raft beside bob, cy, dan")
+            code, described, _ = await shell(tmp_path, "describe", "ops")
+            assert sorted(json.loads(described)["hosts"].values()) == ["bob", "cy", "dan"]
 
     asyncio.run(main())

@@ -152,8 +152,8 @@ async def test_whoever_connects_says_who_it_is(address: str, places: Path) -> No
     if ":" in address:
         host, port = server.sockets[0].getsockname()
         address = f"{host}:{port}"
-    channel = await connect(address, Hello("ops", "s", 2), lambda: Channel(lambda *_: None))
-    assert await heard.get() == b"\x93\xa3ops\xa1s\x02"
+    channel = await connect(address, Hello("ops", "s", 2, "/2"), lambda: Channel(lambda *_: None))
+    assert await heard.get() == b"\x94\xa3ops\xa1s\x02\xa2/2"
     channel.close()
     server.close()
 

@@ -1,7 +1,11 @@
 """The replicas that run beside an agent: small programs of their own, which judge nothing and end with the agent.
 
-    prepared (it has an address) --hosted--> running --it has died, and is hosted again--> running
-                                                     --dismissed--> gone, its files with it
+    prepared (it has an address, and may begin with no file) --hosted--> running
+    running --it has died, and is hosted again--> running
+    running --dismissed--> gone, its files with it
+
+A replica that has once run has promised things, and its file is all that knows them: if that is lost, it never runs
+again, and a replica with another id takes its place (`coordinator.replica_group(ID).replace`).
 
 A replica's protocol goes on while its agent thinks for minutes; its log is a file of its own.
 """
@@ -22,9 +26,10 @@ import msgspec
 
 from concerted.agent.addresses import SOCKET_PATH_BYTES, private_folder
 from concerted.agent.work import Refused
-from concerted.errors import ConcertedError
+from concerted.errors import ConcertedError, NotFound
 from concerted.messages import DismissReplica, HostReplica, PrepareReplica
 from concerted.replicas.keys import make_key
+from concerted.replicas.spec import PREPARED
 
 __all__ = ["HostedReplicas"]
 
@@ -49,6 +54,8 @@ class HostedReplicas:
             raise Refused(f"{REPLICAS_COUNT} replicas run here already, the most that may")
         try:
             folder = _folder(request.folder, request.group)
+            if not (folder / f"{request.node}.log").exists():
+                (folder / f"{request.node}{PREPARED}").touch(mode=0o600)
             answer = {"address": _address(folder, request.node)}
             if request.signs:
                 answer["key"] = make_key(folder / f"{request.node}.key")
@@ -60,7 +67,7 @@ class HostedReplicas:
         """See to it that a replica runs.
 
         Raises:
-            Refused: it cannot be started.
+            Refused: it cannot be started, or has lost its file.
         """
         place = (request.group["id"], request.node)
         running = self._running.get(place)
@@ -94,8 +101,8 @@ class HostedReplicas:
         if running is not None:
             _end([running])
         folder = _place(request.folder, request.group)
-        for end in ("log", "log.lock", "err", "json", "sock", "key"):
-            (folder / f"{request.node}.{end}").unlink(missing_ok=True)
+        for end in (".log", ".log.lock", ".err", ".json", ".sock", ".key", PREPARED):
+            (folder / f"{request.node}{end}").unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # others of the group are there still
             folder.rmdir()
         return {}
@@ -116,6 +123,10 @@ class HostedReplicas:
 
 def _start(request: HostReplica) -> subprocess.Popen[bytes]:
     folder = _folder(request.folder, request.group["id"])
+    if not any((folder / f"{request.node}{end}").exists() for end in (".log", PREPARED)):
+        raise NotFound(
+            "its file is gone, and what it has promised with it; have another agent, or this one, replace it"
+        )
     description = folder / f"{request.node}.json"
     description.write_bytes(msgspec.json.encode(request.group))
     program = [sys.executable, "-m", "concerted.replicas.process", str(description), str(request.node), str(folder)]

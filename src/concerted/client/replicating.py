@@ -42,6 +42,23 @@ class ReplicaGroup(Handle):
         """Wait until it is ready, or over."""
         return await self._wait(replica_groups.AwaitReplicaGroup(id=self.id), timeout_s)  # type: ignore[no-any-return]
 
+    async def replace(
+        self, old: str, new: str, *, agent: str | None = None, timeout_s: float | None = None
+    ) -> ReplicaGroupResult:  # fmt: skip
+        """Have an agent host a replica in the place of one that is gone for good, and wait until that is done.
+
+        The group goes on meanwhile.  old and new may be one agent, which is here and has lost its files.  Whatever is
+        killed meanwhile, it goes on; asked again, it is the same.
+
+        Raises:
+            NotFound: `old` hosts no replica, or nobody is registered as `new`.  Invalid: only raft can do it; or `new`
+                hosts a replica already.  NotAllowed: neither the creator of the group nor an admin asks.
+            Conflict: another host is being replaced.
+        """
+        who = None if agent is None else AgentId(agent)
+        command = replica_groups.ReplaceReplicaHost(id=self.id, old=AgentId(old), new=AgentId(new), agent=who)
+        return await self._wait(command, timeout_s)  # type: ignore[no-any-return]
+
     async def end(self, reason: str = "", *, agent: str | None = None) -> ReplicaGroupResult:
         """Dismiss it: its replicas end, and their files are removed."""
         who = None if agent is None else AgentId(agent)

@@ -2,6 +2,7 @@
 
     forming --all hosts have an address--> ready --End--> ending --every host has dismissed its replica--> ended
             --End--> ending
+    ready --a host is replaced by another, as `replacing` says--> ready
 
 The group itself keeps its log without the coordinator; here stands what a coordinator must find again when it comes
 back: where the replicas are, and which decisions, agreements and logs are theirs.  Who leads, and who of the hosts is
@@ -14,7 +15,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
+from concerted.consensus import replacing
 from concerted.consensus.keeping import ALGORITHMS, Replicated
+from concerted.consensus.replacing import Joining, Replace, Replaced, Replacing, Unable
 from concerted.errors import Conflict, Invalid, NotAllowed, NotFound, WrongPhase
 from concerted.machine import EVERYBODY, Event, Found, Look, Lost, Result, Step, Wait, Wake
 from concerted.persistent import Map
@@ -31,6 +34,10 @@ SIZES: Mapping[Replicated, tuple[int, ...]] = {
     "raft": (1, 2, 3, 5, 7), "paxos": (1, 2, 3, 5, 7), "pbft": (4, 7, 10, 13),
 }  # fmt: skip
 
+WAKING = (
+    "replica_group.formed", "replica_group.ending", "replica_group.host_replaced", "replica_group.replacement_refused",
+)  # fmt: skip
+
 Status = Literal["forming", "ready", "ending", "ended"]
 
 KINDS: Mapping[str, str] = {
@@ -45,8 +52,9 @@ KINDS: Mapping[str, str] = {
     "replica_group.host_lost": "The agent is gone, and its replica with it: reason.",
     "replica_group.host_found": "The agent is back, and its replica is started again.",
     "replica_group.ending": "The group is over, its hosts are to dismiss their replicas: reason, status.",
-    "replica_group.dismissed": "The agent's replica and its files are gone.",
+    "replica_group.dismissed": "The agent's replica and its files are gone: node.",
     "replica_group.ended": "All of them are: reason, status, closed_at.",
+    **replacing.KINDS,
 }
 
 
@@ -109,12 +117,15 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Dismissed:
-    """Take note that a host's replica is gone."""
+    """Take note that a replica and its files are gone."""
 
-    agent: AgentId
+    node: int
 
 
-Request: TypeAlias = Create | Form | Entrust | Lead | Accuse | Await | End | Dismissed | Look | Wake | Lost | Found
+Request: TypeAlias = (
+    Create | Form | Entrust | Lead | Accuse | Await | End | Dismissed | Replace | Joining | Unable | Replaced
+    | Look | Wake | Lost | Found
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +134,9 @@ class ReplicaGroup:
 
     group: its description, once it is formed.  objects: the streams that it keeps.  leader: the id of the replica that
     leads in `term`, as far as was learned.  lost: hosts that are gone -> why.  accused: replicas that have lied.
-    dismissed: hosts whose replica is gone for good.
+    nodes: which replica is beside which agent.  replacement: the one under way; replaced: the newest that is done, as
+    the old and the new agent.  retired: replicas that are no members any more, and whose files may be there still.
+    dismissed: members whose replica is gone for good.  last_node: the highest id that was ever given.
     """
 
     terms: Create
@@ -135,13 +148,33 @@ class ReplicaGroup:
     term: int = 0
     lost: Map[str, str] = field(default_factory=Map)
     accused: tuple[int, ...] = ()
-    dismissed: tuple[AgentId, ...] = ()
+    nodes: Map[int, AgentId] = field(default_factory=Map)
+    replacement: Replacing | None = None
+    replaced: tuple[AgentId, AgentId] | None = None
+    retired: Map[int, AgentId] = field(default_factory=Map)
+    dismissed: tuple[int, ...] = ()
+    last_node: int = 0
     reason: str = ""
 
     @property
     def is_over(self) -> bool:
         """Whether it keeps nothing any more."""
         return self.status in ("ending", "ended")
+
+    @property
+    def hosts(self) -> tuple[AgentId, ...]:
+        """Return the agents beside which its members run, the oldest replica first."""
+        return tuple(self.nodes.values())
+
+    @property
+    def to_dismiss(self) -> dict[int, AgentId]:
+        """Return the replicas that are to go, and beside whom they are: all of them when it is over."""
+        there = dict(self.retired) if self.replacement is None or self.is_over else {}
+        if self.is_over:
+            there |= dict(self.nodes)
+            if self.replacement is not None:
+                there[self.replacement.node] = self.replacement.new
+        return {node: agent for node, agent in sorted(there.items()) if node not in self.dismissed}
 
 
 State = ReplicaGroup
@@ -150,9 +183,10 @@ State = ReplicaGroup
 class ReplicaGroupResult(Result, frozen=True, kw_only=True):
     """What a caller is told.
 
-    hosts: the agents, replica 1 first; lost_agents: those of them who are gone;
-    accused: those whose replicas have provably lied.  tolerates: how many may fail (of pbft,
-    lie) at once.  survives: that in words.  group: the description with which a client reaches it, once it is formed.
+    hosts: the agents, oldest replica first; replacement: which of them is being replaced, and by whom;
+    lost_agents: those of them who are gone; accused: those whose replicas have provably lied.
+    tolerates: how many may fail (of pbft, lie) at once.  survives: that in words.  group: the description with which a
+    client reaches it, once it is formed.
     leader: the agent whose replica leads, as far as was learned.  objects: what it keeps.  warnings: what somebody who
     relies on it should know.
     """
@@ -161,6 +195,7 @@ class ReplicaGroupResult(Result, frozen=True, kw_only=True):
     algorithm: Replicated
     status: Status
     hosts: tuple[AgentId, ...]
+    replacement: Replacing | None = None
     lost_agents: tuple[AgentId, ...]
     accused: tuple[AgentId, ...]
     tolerates: int
@@ -203,7 +238,7 @@ def decide(state: ReplicaGroup | None, request: Request, now: Instant) -> Step:
         NotFound: there is no such group.
         Invalid: there cannot be one like this.
         Conflict: there is another one of this id.
-        NotAllowed: who ends it is neither its creator nor an admin.
+        NotAllowed: who ends it, or replaces a host, is neither its creator nor an admin.
         WrongPhase: it is over, or not ready yet.
     """
     if isinstance(request, Wake):
@@ -222,17 +257,19 @@ def decide(state: ReplicaGroup | None, request: Request, now: Instant) -> Step:
         case Entrust(stream):
             return _entrust(state, stream)
         case Lead(node, term) if state.status == "ready" and (node, term) != (state.leader, state.term):
-            return Step((Event("replica_group.led", _host(state, node), None, {"node": node, "term": term}),))
+            return Step((Event("replica_group.led", state.nodes.get(node), None, {"node": node, "term": term}),))
         case Accuse(node) if state.status == "ready" and node not in state.accused:
-            return Step((Event("replica_group.accused", _host(state, node), None, {"node": node}),))
+            return Step((Event("replica_group.accused", state.nodes.get(node), None, {"node": node}),))
         case Lost(agent, reason) if _is_host(state, agent) and agent not in state.lost:
             return Step((Event("replica_group.host_lost", agent, None, {"reason": reason}),))
         case Found(agent) if not state.is_over and agent in state.lost:
             return Step((Event("replica_group.host_found", agent),))
         case End():
             return _end(state, request)
-        case Dismissed(agent) if state.is_over and agent in state.terms.hosts and agent not in state.dismissed:
-            return _dismissed(state, agent, now)
+        case Dismissed(node) if node in state.to_dismiss:
+            return _dismissed(state, node, now)
+        case Replace() | Joining() | Unable() | Replaced():
+            return Step(_replacing(state, request))
         case _:
             return Step()
 
@@ -257,10 +294,14 @@ def evolve(state: ReplicaGroup | None, event: Event, at: Instant) -> ReplicaGrou
             return replace(state, lost=state.lost.set(agent, data["reason"]))
         case "replica_group.host_found":
             return replace(state, lost=state.lost.without(agent))
+        case kind if kind in replacing.KINDS:
+            return replacing.evolve(state, event)
         case "replica_group.ending":
             return replace(state, status="ending", reason=data["reason"])
         case "replica_group.dismissed":
-            return replace(state, dismissed=(*state.dismissed, agent))
+            if data["node"] in state.retired:
+                return replace(state, retired=state.retired.without(data["node"]))
+            return replace(state, dismissed=(*state.dismissed, data["node"]))
         case "replica_group.ended":
             return replace(state, status="ended")
         case _:
@@ -268,21 +309,22 @@ def evolve(state: ReplicaGroup | None, event: Event, at: Instant) -> ReplicaGrou
 
 
 def answer(state: ReplicaGroup, request: Request, now: Instant) -> ReplicaGroupResult:  # noqa: ARG001
-    """Return how the group stands; an `Await` is pending until it is ready or over."""
+    """Return how the group stands; an `Await` is pending until it is ready or over, a `Replace` until that is done."""
     terms, count = state.terms, len(state.terms.hosts)
     return ReplicaGroupResult(
-        pending=state.status == "forming" and isinstance(request, Await | Create),
+        pending=_is_pending(state, request),
         id=terms.id,
         algorithm=terms.algorithm,
         status=state.status,
-        hosts=terms.hosts,
+        hosts=state.hosts,
+        replacement=state.replacement,
         lost_agents=tuple(AgentId(name) for name in state.lost),
-        accused=tuple(terms.hosts[node - 1] for node in state.accused),
+        accused=tuple(host for node in state.accused if (host := state.nodes.get(node)) is not None),
         tolerates=tolerates(terms.algorithm, count),
         survives=ALGORITHMS[terms.algorithm],
         warnings=warnings_for(terms.id, count),
         group=state.group,
-        leader=None if state.leader is None else _host(state, state.leader),
+        leader=None if state.leader is None else state.nodes.get(state.leader),
         term=state.term,
         objects=tuple(name for name, _ in zip(state.objects, range(OBJECTS_SHOWN), strict=False)),
         objects_count=len(state.objects),
@@ -298,12 +340,16 @@ def topic(request: Request) -> str:  # noqa: ARG001
 
 
 def wakes(event: Event) -> Iterable[str]:
-    """Everybody, when it is ready or over."""
-    return (EVERYBODY,) if event.kind in ("replica_group.formed", "replica_group.ending") else ()
+    """Everybody, when it is ready or over, or a replacement is."""
+    return (EVERYBODY,) if event.kind in WAKING else ()
 
 
 def waits(state: ReplicaGroup, request: Request, now: Instant) -> Wait | None:  # noqa: ARG001
-    """Say whose address is missing."""
+    """Say whose address is missing, or whose replica is to take another's place."""
+    swap = state.replacement
+    if swap is not None and isinstance(request, Replace) and _is_pending(state, request):
+        text = f"group {state.terms.id}: {swap.new}'s replica is to catch up, and to take the place of {swap.old}'s"
+        return Wait(text, state.created_at, (swap.new,), needed=1)
     if state.status != "forming" or not isinstance(request, Await | Create):
         return None
     text = f"group {state.terms.id}: its hosts have not all said where their replicas listen"
@@ -355,7 +401,7 @@ def _created(event: Event, at: Instant) -> ReplicaGroup:
         heartbeat_interval_s=data["heartbeat_interval_s"],
         batch_count=data["batch_count"],
     )
-    return ReplicaGroup(terms, at)
+    return ReplicaGroup(terms, at, nodes=Map(enumerate(terms.hosts, 1)), last_node=len(terms.hosts))
 
 
 def _require_same(state: ReplicaGroup, request: Create) -> Step:
@@ -395,19 +441,43 @@ def _end(state: ReplicaGroup, request: End) -> Step:
     return Step((Event("replica_group.ending", request.by, None, {"reason": reason, "status": "ending"}),))
 
 
-def _dismissed(state: ReplicaGroup, agent: AgentId, now: Instant) -> Step:
-    gone = Event("replica_group.dismissed", agent)
-    if {*state.dismissed, agent} != {*state.terms.hosts}:
+def _dismissed(state: ReplicaGroup, node: int, now: Instant) -> Step:
+    gone = Event("replica_group.dismissed", state.to_dismiss[node], None, {"node": node})
+    if not state.is_over or state.to_dismiss.keys() != {node}:
         return Step((gone,))
     data = {"reason": state.reason, "status": "ended", "closed_at": now}
     return Step((gone, Event("replica_group.ended", None, None, data)))
 
 
 def _is_host(state: ReplicaGroup, agent: AgentId) -> bool:
-    return not state.is_over and agent in state.terms.hosts
+    now = state.replacement
+    return not state.is_over and (agent in state.hosts or (now is not None and agent == now.new))
 
 
-def _host(state: ReplicaGroup, node: int) -> AgentId | None:
-    """Return the agent beside which a replica runs."""
-    hosts = state.terms.hosts
-    return hosts[node - 1] if 1 <= node <= len(hosts) else None
+def _is_pending(state: ReplicaGroup, request: Request) -> bool:
+    now = state.replacement
+    if isinstance(request, Replace):
+        is_its = now is not None and (now.old, now.new) == (request.old, request.new)
+        return is_its and now is not None and not now.refusal and not state.is_over
+    return state.status == "forming" and isinstance(request, Await | Create)
+
+
+# A host is replaced
+
+
+def _replacing(state: ReplicaGroup, request: Replace | Joining | Unable | Replaced) -> tuple[Event, ...]:
+    terms, now = state.terms, state.replacement
+    match request:
+        case Joining():
+            return replacing.joining(now, request)
+        case Unable():
+            return replacing.unable(now, request)
+        case Replaced():
+            return replacing.replaced(now, request)
+    if request.by != terms.by and not request.is_admin:
+        raise NotAllowed(f"{request.by} may not change group {terms.id}; {terms.by}, who made it, or an admin can")
+    if state.status != "ready":
+        raise WrongPhase(f"group {terms.id} is {state.status}; no host of it can be replaced")
+    if now is None and (request.old, request.new) == state.replaced and request.old not in state.hosts:
+        return ()  # it is done
+    return replacing.begin(terms.id, terms.algorithm, request, hosts=state.nodes, last_node=state.last_node, now=now)

@@ -1,4 +1,4 @@
-"""The commands of groups of replicas: have agents host one, wait until it is ready, look, end it."""
+"""The commands of groups of replicas: have agents host one, wait until it is ready, replace a host, look, end it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from typing import Any, ClassVar
 
 from concerted.consensus import replica_group
 from concerted.consensus.keeping import Replicated
+from concerted.consensus.replacing import Replace
 from concerted.machine import Look
 from concerted.ports.commands import Role
 from concerted.ports.primitive import Ask, Caller
 from concerted.values import AgentId
 
-__all__ = ["AwaitReplicaGroup", "CreateReplicaGroup", "EndReplicaGroup", "GetReplicaGroup", "OfReplicaGroup"]
+__all__ = [
+    "AwaitReplicaGroup", "CreateReplicaGroup", "EndReplicaGroup", "GetReplicaGroup", "OfReplicaGroup",
+    "ReplaceReplicaHost",
+]  # fmt: skip
 
 
 class OfReplicaGroup(Ask, frozen=True, kw_only=True):
@@ -61,6 +65,20 @@ class AwaitReplicaGroup(OfReplicaGroup, frozen=True, kw_only=True):
     def request(self, caller: Caller) -> Any:  # noqa: ARG002
         """Return what is asked of the machine."""
         return replica_group.Await()
+
+
+class ReplaceReplicaHost(OfReplicaGroup, frozen=True, kw_only=True):
+    """Have another agent host a replica in the place of one that is gone for good, as the group's creator or an admin.
+
+    old: a host; new: who takes its place, or `old` itself, if it is here and has lost its files.
+    """
+
+    old: AgentId
+    new: AgentId
+
+    def request(self, caller: Caller) -> Any:
+        """Return what is asked of the machine."""
+        return Replace(caller.agent, self.old, self.new, caller.is_admin)
 
 
 class EndReplicaGroup(OfReplicaGroup, frozen=True, kw_only=True):

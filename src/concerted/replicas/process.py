@@ -19,7 +19,7 @@ from pathlib import Path
 from concerted.errors import ConcertedError, Conflict, Invalid
 from concerted.replicas.replica import COMPACT_ENTRIES
 from concerted.replicas.server import Server
-from concerted.replicas.spec import Group, read_group
+from concerted.replicas.spec import PREPARED, Group, read_group
 
 __all__ = ["main", "run_replica"]
 
@@ -42,6 +42,7 @@ async def run_replica(
         loop.add_signal_handler(each, server.stopped.set)
     await _open(server, 0.0 if stay else TAKEOVER_S)
     try:
+        (folder / f"{node}{PREPARED}").unlink(missing_ok=True)  # it has a file now, and never begins with none again
         if not stay:
             _watch_input(server)
         os.write(sys.stdout.fileno(), b"ready\n")

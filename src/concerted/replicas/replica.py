@@ -15,22 +15,23 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
 from concerted.consensus.quorum import NodeId
-from concerted.consensus.ready import NOTHING, ReadId, Ready
+from concerted.consensus.ready import NOTHING, ReadId, Ready, Refusal
 from concerted.consensus.replica_group import tolerates
 from concerted.consensus.replicated_log import Message, ReplicatedLog
 from concerted.consensus.sessions import Answer
-from concerted.errors import ConcertedError, Unreachable
+from concerted.errors import ConcertedError, Invalid, Unreachable
 from concerted.replicas.file import ReplicaFile
 from concerted.replicas.kept import Kept
-from concerted.replicas.protocols.algorithms import Kind, Making, kind_of
+from concerted.replicas.protocols.algorithms import Kind, Making, Membership, kind_of
 from concerted.replicas.spec import Group
+from concerted.replicas.wire import Change
 
-__all__ = ["Heard", "Replica"]
+__all__ = ["Heard", "Replica", "change_members", "membership_of"]
 
 COMPACT_ENTRIES = 20_000  # the fewest applied since the last snapshot, after which there is another
 COMPACT_BYTES = 100  # of a snapshot for which one entry more may be applied before the next
@@ -86,10 +87,10 @@ class Replica:
         self.group = group
         self.node = node
         count = len(group.replicas)
-        self._kind: Kind = kind_of(group.algorithm)
-        self._entering = self._kind.entering(group, node, private)
-        honest = tolerates("pbft", count) + 1 if self._kind.is_signed else 1
-        self.kept = Kept(group.algorithm, honest, self._entering)
+        self.kind: Kind = kind_of(group.algorithm)
+        self.entering = self.kind.entering(group, node, private)
+        honest = tolerates("pbft", count) + 1 if self.kind.is_signed else 1
+        self.kept = Kept(group.algorithm, honest, self.entering)
         self._file = file
         self._heard = heard
         self._loop = asyncio.get_running_loop()
@@ -111,7 +112,7 @@ class Replica:
         if stored.snapshot.index:
             self.kept.restore(stored.snapshot)
         making = Making(group, node, stored, random.random, self._loop.time(), private, self.kept.may_be_agreed)
-        self.core: ReplicatedLog[Any, Any] = self._kind.core(making)
+        self.core: ReplicatedLog[Any, Any] = self.kind.core(making)
         for each in getattr(stored, "instances", ()):
             if each.is_chosen:
                 self.kept.agreed(each.key, each.value, each.rounds)
@@ -119,16 +120,8 @@ class Replica:
     def start(self) -> None:
         """Begin to keep time."""
         self._set_alarm()
-        if self._kind.is_signed:
+        if self.kind.is_signed:
             self.propose(b"")
-
-    def command_in(self, given: bytes) -> bytes:
-        """Return the session's command in what a client has given.
-
-        Raises:
-            msgspec.MsgspecError: there is none.
-        """
-        return self._entering.command_in(given)
 
     async def stop(self) -> None:
         """Do nothing more, and let go of the file."""
@@ -150,7 +143,7 @@ class Replica:
 
     def propose(self, command: bytes) -> None:
         """Have a session's command put into the log, together with what else comes now."""
-        if self._kind.is_signed and command and time.time() - max(self.kept.now, self._said_at) > STALE_S:
+        if self.kind.is_signed and command and time.time() - max(self.kept.now, self._said_at) > STALE_S:
             self._said_at = time.time()
             self._proposals.append(b"")
         self._proposals.append(command)
@@ -163,12 +156,18 @@ class Replica:
 
     def agree(self, stream: str, given: bytes) -> None:
         """Propose a value for an agreement, with no leader and no log: `Heard.agreed` says what was chosen."""
+        value = self.entering.wrap([given], self.core.term)[0]
+        ready = self.give(lambda now: self.core.agree(stream, value, now))  # type: ignore[attr-defined]
+        if ready.refused is not None:
+            self._heard.agreed(stream)
+
+    def give(self, input: Callable[[float], Ready[Any, Any]]) -> Ready[Any, Any]:
+        """Give the core an input, and do what follows; return what it said."""
         with self._alive:
-            ready = self.core.agree(stream, self._entering.wrap([given], self.core.term)[0], self._loop.time())  # type: ignore[attr-defined]
+            ready = input(self._loop.time())
             self._take(ready)
-            if ready.refused is not None:
-                self._heard.agreed(stream)
             self._go_on()
+        return ready
 
     def _flush_soon(self) -> None:
         if not self._flushing:
@@ -197,7 +196,7 @@ class Replica:
 
     def _propose(self) -> None:
         commands, self._proposals = self._proposals[:PROPOSED_COUNT], self._proposals[PROPOSED_COUNT:]
-        ready = self.core.propose(self._entering.wrap(commands, self.core.term), self._loop.time())
+        ready = self.core.propose(self.entering.wrap(commands, self.core.term), self._loop.time())
         self._take(ready)
         if ready.refused is not None:
             self._heard.refused(commands, ready.refused.reason, ready.refused.leader)
@@ -222,7 +221,7 @@ class Replica:
         if self.core.leader != self._leader:
             self._leader = self.core.leader
             self._heard.led_by(self._leader, self.core.term)
-            if self._kind.is_signed and self._leader is not None:
+            if self.kind.is_signed and self._leader is not None:
                 self.propose(b"")  # so that the view, which no entry has by itself, is said
 
     def _on_disk(self, done: Future[None]) -> None:
@@ -284,7 +283,7 @@ class Replica:
             self._clock.set()
         if ready.compact_at is not None:
             self._take(self.core.compact(ready.compact_at, kept.dump(), self._loop.time()))
-        elif ready.committed and not self._kind.is_signed:
+        elif ready.committed and not self.kind.is_signed:
             self._compact()
         if ready.evidence:
             self._heard.accused([each.culprit for each in ready.evidence])
@@ -312,14 +311,35 @@ class Replica:
         self._alarm = None
         if self._stopped:
             return
-        with self._alive:
-            self._take(self.core.wake(self._loop.time()))
-            self._go_on()
+        self.give(self.core.wake)
 
     @property
     def says_time(self) -> bool:
         """Whether the time is for it to say: it leads, or all say it."""
-        return not self._stopped and (self._kind.is_signed or self.core.leader == self.node)
+        return not self._stopped and (self.kind.is_signed or self.core.leader == self.node)
+
+
+def membership_of(replica: Replica) -> Membership | None:
+    """Return who belongs to the group, as far as is known here; None: that never changes."""
+    return None if replica.kind.membership is None else replica.kind.membership(replica.core)
+
+
+def change_members(replica: Replica, asked: Change) -> Refusal | Invalid | None:
+    """Have the core begin to change the members; return why that is refused, or cannot be."""
+    if replica.kind.membership is None:
+        return Invalid(f"the members of a group of {replica.group.algorithm} are those that it began with")
+    wrong: list[Invalid] = []
+
+    def change(now: float) -> Ready[Any, Any]:
+        try:
+            ready: Ready[Any, Any] = replica.core.change_members(asked.voters, asked.learners, now)  # type: ignore[attr-defined]
+        except Invalid as error:
+            wrong.append(error)
+            return NOTHING
+        return ready
+
+    refused = replica.give(change).refused
+    return wrong[0] if wrong else refused
 
 
 class Clock:

@@ -29,14 +29,16 @@ from concerted.replicas.kept import AGREEMENT, Kept, KeptEvent, Outcome, read_gi
 from concerted.replicas.keys import read_key
 from concerted.replicas.peers import Peers
 from concerted.replicas.protocols.algorithms import kind_of
-from concerted.replicas.replica import COMPACT_ENTRIES, Replica
-from concerted.replicas.spec import Group, check_group
+from concerted.replicas.replica import COMPACT_ENTRIES, Replica, change_members, membership_of
+from concerted.replicas.spec import Group, check_group, is_address
+from concerted.replicas.status import Status
 from concerted.replicas.waiting import Commands, Guest, Wanted, Watches
 from concerted.replicas.wire import (
     ASKED_BYTES,
     FRAME_BYTES,
     HELLO_BYTES,
     Asked,
+    Change,
     Channel,
     Hello,
     Told,
@@ -44,28 +46,13 @@ from concerted.replicas.wire import (
     listen,
 )
 
-__all__ = ["Server", "Status"]
+__all__ = ["Server"]
 
 WAITING_COUNT = 100_000  # what clients may wait for at one replica; beyond it they are told to come later
 GUESTS_COUNT = 10_000  # channels at once; whoever connects beyond that is hung up on
 GREETING_S = 5.0  # in which whoever connects says who it is
 AGREED = AGREEMENT.encode() + b":"
 EVENTS_COUNT = 1_000  # of one object, in one answer
-
-
-class Status(msgspec.Struct, frozen=True):
-    """How a replica stands.  role: leads, follows, or knows of no leader.  applied: the last entry it has applied.
-
-    accused: replicas that have provably lied to it.
-    """
-
-    group: str
-    node: NodeId
-    algorithm: str
-    leader: NodeId | None
-    term: int
-    applied: int
-    accused: tuple[NodeId, ...] = ()
 
 
 class Server:
@@ -92,12 +79,12 @@ class Server:
         self._compact_entries = compact_entries
         self._kind = kind_of(group.algorithm)
         self._messages = self._kind.decoder()
-        self._peers = Peers(group, node)
+        self.peers = Peers(group, node, lambda other: _has_left(self, other))
         self._replica: Replica | None = None
         self._listening: asyncio.Server | None = None
         self._guests: dict[Channel, Guest] = {}
         self._commands: Commands[tuple[int, int]] = Commands()
-        self._agreements: Commands[str] = Commands()
+        self.agreements: Commands[str] = Commands()
         self._reads = 0
         self._reading: dict[ReadId, Wanted] = {}
         self._watches = Watches()
@@ -128,7 +115,7 @@ class Server:
                 f"replica {self.node} of {self.group.id} cannot listen at {self.address}: {error}; name another one",
                 address=self.address,
             ) from error
-        self._peers.open()
+        self.peers.open()
         self.replica.start()
 
     async def close(self) -> None:
@@ -138,7 +125,7 @@ class Server:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(self.address)
             self._listening.close()
-        await self._peers.close()
+        await self.peers.close()
         for channel in list(self._guests):
             channel.close()
         await self.replica.stop()
@@ -174,23 +161,25 @@ class Server:
 
     def _asked(self, channel: Channel, guest: Guest, asked: Asked) -> None:
         wanted = Wanted(channel, asked)
-        waiting = self._commands.count + self._agreements.count + len(self._reading) + self._watches.count
+        waiting = self._commands.count + self.agreements.count + len(self._reading) + self._watches.count
         match asked.verb:
             case "status":
-                self._tell(wanted, _json(_status_of(self)))
+                self.tell(wanted, _json(_status_of(self)))
             case "forget":
                 if asked.id in guest.watches:
                     self._watches.remove(guest.watches[asked.id], guest)
             case _ if waiting >= WAITING_COUNT or asked.id in guest.watches:
-                self._turn_away(wanted, None, later=True)
+                self.turn_away(wanted, None, later=True)
             case "propose":
                 self._propose(wanted)
             case "agree":
-                self._agree(wanted)
+                _agree(self, wanted)
+            case "change":
+                _change(self, wanted)
             case "events" | "history" if asked.after < 0:
                 raise Invalid(f"events after number {asked.after}; the first is number 1")
             case "history" if self._kind.is_signed or asked.body.startswith(AGREED):  # whoever asks compares several
-                self._tell(wanted, _seen(wanted.asked, self.replica.kept))
+                self.tell(wanted, _seen(wanted.asked, self.replica.kept))
             case "read" | "history":
                 self._reads += 1
                 self._reading[ReadId(self._reads)] = wanted
@@ -201,18 +190,9 @@ class Server:
                 self._show_events(wanted, guest)
 
     def _propose(self, wanted: Wanted) -> None:
-        command = _command.decode(self.replica.command_in(wanted.asked.body))
+        command = _command.decode(self.replica.entering.command_in(wanted.asked.body))
         self._commands.add((command.session, command.number), wanted)
         self.replica.propose(wanted.asked.body)
-
-    def _agree(self, wanted: Wanted) -> None:
-        """Have a value chosen without a leader, where the protocol can."""
-        body = wanted.asked.body
-        stream = stream_of(read_given(body)[1])
-        if self.group.algorithm != "paxos" or not stream.startswith(f"{AGREEMENT}:"):
-            raise Invalid(f"group {self.group.id} decides about {stream} by its log")
-        self._agreements.add(stream, wanted)
-        self.replica.agree(stream, body)
 
     def _look(self, wanted: Wanted, guest: Guest) -> None:
         """Tell a client what there is to see, once it is not pending; what this replica lacks is on its way here."""
@@ -225,14 +205,14 @@ class Server:
         except ConcertedError:
             is_over, stream = True, ""
         if is_over:
-            self._tell(wanted, _seen(wanted.asked, kept))
+            self.tell(wanted, _seen(wanted.asked, kept))
         else:
             self._watches.add(stream, wanted, guest)
 
     def _show_events(self, wanted: Wanted, guest: Guest) -> None:
         stream, events = _events_for(wanted.asked, self.replica.kept)
         if events:
-            self._tell(wanted, _pack(events))
+            self.tell(wanted, _pack(events))
         else:
             self._watches.add(stream, wanted, guest)
 
@@ -240,7 +220,7 @@ class Server:
 
     def send(self, messages: Sequence[Message]) -> None:
         """Deliver messages to other replicas."""
-        self._peers.send(messages)
+        self.peers.send(messages)
 
     def answered(self, answer: Answer) -> None:
         """Tell whoever waits here for a command's answer."""
@@ -250,35 +230,35 @@ class Server:
         if waiting or self._kind.is_signed:
             body = _pack(answer)
             for wanted in waiting:
-                self._tell(wanted, body)
+                self.tell(wanted, body)
             if self._kind.is_signed:  # others may bring a command here before its client does
                 self._commands.remember(key, body)
 
     def agreed(self, stream: str) -> None:
         """Tell those who have proposed for an agreement what became of it."""
-        for wanted in self._agreements.end(stream):
-            self._tell(wanted, self.replica.kept.answer_agreed(wanted.asked.body))
+        for wanted in self.agreements.end(stream):
+            self.tell(wanted, self.replica.kept.answer_agreed(wanted.asked.body))
 
     def refused(self, commands: Sequence[bytes], reason: str, leader: NodeId | None) -> None:
         """Tell whoever has asked for these to ask elsewhere, or later."""
         for each in commands:
             if each:  # not the time
-                command = _command.decode(self.replica.command_in(each))
+                command = _command.decode(self.replica.entering.command_in(each))
                 key = (command.session, command.number)
                 body = self._commands.answer_to(key) if reason == "done" else None
                 for wanted in self._commands.end(key):
                     if body is not None:
-                        self._tell(wanted, body)
+                        self.tell(wanted, body)
                     else:
-                        self._turn_away(wanted, leader, later=reason == "overloaded")
+                        self.turn_away(wanted, leader, later=reason == "overloaded")
 
     def read(self, asked: ReadId, *, done: bool) -> None:
         """Let a client read now, or ask again."""
         wanted = self._reading.pop(asked, None)
         if wanted is not None and done:
-            self._tell(wanted, _seen(wanted.asked, self.replica.kept))
+            self.tell(wanted, _seen(wanted.asked, self.replica.kept))
         elif wanted is not None:
-            self._turn_away(wanted, self.replica.core.leader)
+            self.turn_away(wanted, self.replica.core.leader)
 
     def touched(self, streams: Sequence[str], settled: Sequence[str]) -> None:
         """Tell those who wait for events of these; look again for those who wait for what is settled."""
@@ -298,7 +278,7 @@ class Server:
         if self._kind.is_signed or leader == self.node:
             return
         for wanted in self._commands.end_all():
-            self._turn_away(wanted, leader)
+            self.turn_away(wanted, leader)
 
     def accused(self, culprits: Sequence[NodeId]) -> None:
         """Remember who has lied."""
@@ -311,10 +291,12 @@ class Server:
 
     # Answers
 
-    def _tell(self, wanted: Wanted, body: bytes) -> None:
+    def tell(self, wanted: Wanted, body: bytes) -> None:
+        """Answer a client."""
         wanted.channel.send(_pack(Told(wanted.asked.id, "ok", body)))
 
-    def _turn_away(self, wanted: Wanted, leader: NodeId | None, *, later: bool = False) -> None:
+    def turn_away(self, wanted: Wanted, leader: NodeId | None, *, later: bool = False) -> None:
+        """Have a client ask elsewhere, or later."""
         status: Any = "overloaded" if later else "not_leader"
         wanted.channel.send(_pack(Told(wanted.asked.id, status, leader=leader or 0)))
 
@@ -326,18 +308,57 @@ def _greet(server: Server, channel: Channel, guest: Guest, hello: Hello) -> None
         Invalid: it is a stranger.
     """
     group = server.group
-    others = group.replicas.keys() - {server.node}
-    if not is_member(hello, group.id, group.secret) or hello.node not in {0, *others}:
+    may_join = server.replica.kind.membership is not None and is_address(hello.address)
+    is_known = hello.node in group.replicas or may_join
+    may_be = hello.node == 0 or (hello.node > 0 and hello.node != server.node and is_known)
+    if not is_member(hello, group.id, group.secret) or not may_be:
         raise Invalid(f"whoever this is, it is neither a replica nor a client of group {group.id}")
+    if hello.node and hello.address:
+        server.peers.meet(hello.node, hello.address)
     guest.greeting.cancel()
     guest.node = hello.node
     channel.longest_bytes = FRAME_BYTES if hello.node else ASKED_BYTES
 
 
+def _agree(server: Server, wanted: Wanted) -> None:
+    """Have a value chosen without a leader, where the protocol can."""
+    body = wanted.asked.body
+    stream = stream_of(read_given(body)[1])
+    if server.group.algorithm != "paxos" or not stream.startswith(f"{AGREEMENT}:"):
+        raise Invalid(f"group {server.group.id} decides about {stream} by its log")
+    server.agreements.add(stream, wanted)
+    server.replica.agree(stream, body)
+
+
+def _has_left(server: Server, node: NodeId) -> bool:
+    membership = membership_of(server.replica)
+    return membership is not None and membership.has_left(node)
+
+
+def _change(server: Server, wanted: Wanted) -> None:
+    """Begin to change the members, where the protocol can and this replica leads."""
+    asked = _changed.decode(wanted.asked.body)
+    refused, kept = change_members(server.replica, asked), server.replica.kept
+    if refused is None or isinstance(refused, Invalid):
+        error = None if refused is None else refused.to_wire()
+        server.tell(wanted, _json(Outcome(kept.index, kept.term, error=error)))
+    else:
+        server.turn_away(wanted, refused.leader, later=refused.reason != "not_leader")
+
+
 def _status_of(server: Server) -> Status:
-    group, core, kept = server.group, server.replica.core, server.replica.kept
-    accused = tuple(sorted(server.accused_nodes))
-    return Status(group.id, server.node, group.algorithm, core.leader, core.term, kept.index, accused)
+    group, replica = server.group, server.replica
+    core, membership = replica.core, membership_of(replica)
+    status = Status(
+        group.id, server.node, group.algorithm, core.leader, core.term, replica.kept.index,
+        tuple(sorted(server.accused_nodes)), addresses=server.peers.addresses,
+    )  # fmt: skip
+    if membership is None:
+        return msgspec.structs.replace(status, voters=tuple(sorted(group.replicas)))
+    learners = tuple(node for node in membership.members if node not in membership.voters)
+    return msgspec.structs.replace(
+        status, voters=membership.voters, learners=learners, is_settled=membership.is_settled
+    )
 
 
 def _replica_at(folder: Path, server: Server, compact_entries: int) -> Replica:
@@ -348,7 +369,7 @@ def _replica_at(folder: Path, server: Server, compact_entries: int) -> Replica:
     """
     group, node, kind = server.group, server.node, kind_of(server.group.algorithm)
     private = read_key(folder / f"{node}.key") if kind.is_signed else ""
-    file = ReplicaFile.open(folder / f"{node}.log", kind.storage, node, kind.first(group))
+    file = ReplicaFile.open(folder / f"{node}.log", kind.storage, node, kind.first(group, node))
     try:
         return Replica(group, node, file, server, compact_entries=compact_entries, private=private)
     except ConcertedError:
@@ -378,3 +399,4 @@ _json = msgspec.json.Encoder().encode
 _hello = msgspec.msgpack.Decoder(Hello)
 _asked = msgspec.msgpack.Decoder(Asked)
 _command = msgspec.msgpack.Decoder(Command)
+_changed = msgspec.msgpack.Decoder(Change)

@@ -6,6 +6,7 @@ Source: Ongaro & Ousterhout 2014, section 5.6, for the timing; Castro & Liskov 1
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 import msgspec
 
@@ -15,11 +16,12 @@ from concerted.consensus.replica_group import SIZES, warnings_for
 from concerted.errors import Invalid
 from concerted.values import AgentId, is_name
 
-__all__ = ["COORDINATOR", "Address", "Group", "check_group", "read_group", "warnings_of"]
+__all__ = ["COORDINATOR", "PREPARED", "Address", "Group", "check_group", "is_address", "read_group", "warnings_of"]
 
 COORDINATOR = "coordinator"  # the client that may speak for anybody
 Address = str  # HOST:PORT of this machine's loopback, or the path of a unix socket
 
+PREPARED = ".begin"  # ends the name of the mark beside which a replica may begin with no file
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SHORTEST_TIMEOUT_S = 0.05
 
@@ -29,7 +31,8 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
 
     replicas: id -> where it listens.  hosts: id -> the agent beside which it runs, if it does.  secret: who does not
     know it is not listened to.  keys: of a group that must survive lies, id -> public key; clients: name -> public
-    key.  The durations and the size of a batch are the specification's.
+    key.  founders: the replicas that it began with, if they were others; joining: those that are no members yet.  The
+    durations and the size of a batch are the specification's.
     """
 
     id: str
@@ -39,6 +42,8 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     secret: str = ""
     keys: dict[NodeId, str] = {}
     clients: dict[str, str] = {}
+    founders: tuple[NodeId, ...] = ()
+    joining: tuple[NodeId, ...] = ()
     election_timeout_s: float = 10.0
     heartbeat_interval_s: float = 2.0
     batch_count: int = 100
@@ -53,10 +58,39 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
             raise Invalid(f"group {self.id} has no replica {node}; it has {', '.join(map(str, sorted(self.replicas)))}")
         return self.replicas[node]
 
+    @property
+    def members_count(self) -> int:
+        """How many replicas it has, without those that are no members yet."""
+        return len(self.replicas) - len(self.joining)
+
+    def begins_with(self, node: NodeId) -> tuple[NodeId, ...]:
+        """Return the members that a replica knows of when its file is new: none, if it has joined later."""
+        founders = self.founders or tuple(sorted(self.replicas))
+        return founders if node in founders else ()
+
+    def with_joining(self, node: NodeId, address: Address, host: AgentId) -> Group:
+        """Return the group while a replica joins it."""
+        return msgspec.structs.replace(
+            self,
+            replicas={**self.replicas, node: address},
+            hosts={**self.hosts, node: host},
+            founders=self.founders or tuple(sorted(self.replicas)),
+            joining=(*self.joining, node),
+        )
+
+    def with_members(self, nodes: Collection[NodeId]) -> Group:
+        """Return the group when these replicas are its members, and nobody else is."""
+        return msgspec.structs.replace(
+            self,
+            replicas={node: address for node, address in self.replicas.items() if node in nodes},
+            hosts={node: host for node, host in self.hosts.items() if node in nodes},
+            joining=(),
+        )
+
 
 def warnings_of(group: Group) -> list[str]:
     """Return what somebody who relies on this group should know, in sentences."""
-    found = list(warnings_for(group.id, len(group.replicas)))
+    found = list(warnings_for(group.id, group.members_count))
     open_to_all = [str(node) for node, address in sorted(group.replicas.items()) if "/" not in address]
     if open_to_all and not group.secret:
         found.append(
@@ -73,7 +107,7 @@ def check_group(group: Group) -> Group:
         Invalid: there cannot; names everything that is wrong.
     """
     problems = []
-    count, sizes = len(group.replicas), SIZES[group.algorithm]
+    count, sizes = group.members_count, SIZES[group.algorithm]
     if not is_name(group.id):
         problems.append(f"{group.id!r} cannot name a group: 1 to 200 printable bytes, no outer spaces")
     if group.algorithm == "pbft" and count < 4:
@@ -82,8 +116,11 @@ def check_group(group: Group) -> Group:
         problems.append(f"{count} replicas: {group.algorithm} takes {', '.join(map(str, sizes))}")
     problems += [f"replica {node}: ids begin at 1" for node in group.replicas if node < 1]
     problems += [each for address in group.replicas.values() if (each := _problem_of(address))]
-    if len(set(group.replicas.values())) < count:
+    if len(set(group.replicas.values())) < len(group.replicas):
         problems.append("two replicas listen at one address")
+    problems += [f"replica {node} joins it, and has no address" for node in group.joining if node not in group.replicas]
+    if group.algorithm != "raft" and (group.founders or group.joining):
+        problems.append(f"the members of a group of {group.algorithm} are those that it began with")
     if group.algorithm == "pbft":
         without = [str(node) for node in sorted(group.replicas) if not group.keys.get(node)]
         if not group.clients:
@@ -115,6 +152,11 @@ def read_group(data: bytes) -> Group:
         return check_group(msgspec.json.decode(data, type=Group))
     except msgspec.MsgspecError as error:
         raise Invalid(f"this describes no group of replicas: {error}") from error
+
+
+def is_address(address: Address) -> bool:
+    """Say whether a replica could listen there."""
+    return _problem_of(address) is None
 
 
 def _problem_of(address: Address) -> str | None:

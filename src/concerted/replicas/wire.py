@@ -33,6 +33,7 @@ __all__ = [
     "HELLO_BYTES",
     "UNSENT_BYTES",
     "Asked",
+    "Change",
     "Channel",
     "Hello",
     "Told",
@@ -47,17 +48,18 @@ FRAME_BYTES = 1 << 30  # of a replica; a snapshot is one
 UNSENT_BYTES = 64 << 20  # not taken by the other side yet; beyond it, a channel is closed
 BACKLOG = 1024  # who may wait to be let in
 
-Verb = Literal["propose", "agree", "read", "wait", "status", "events", "history", "forget"]
+Verb = Literal["propose", "agree", "read", "wait", "status", "events", "history", "change", "forget"]
 
 _length = Struct("<I")
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True):
-    """Who connects.  node: of a replica; 0 for a client."""
+    """Who connects.  node: of a replica, and address: where that listens; 0 for a client."""
 
     group: str
     secret: str
     node: NodeId = 0
+    address: Address = ""
 
 
 class Asked(msgspec.Struct, frozen=True, array_like=True):
@@ -66,7 +68,8 @@ class Asked(msgspec.Struct, frozen=True, array_like=True):
     propose: body is a session's command.  read: as everybody who was answered before has left it; wait: tell me when
     it is not pending any more; both: body is a command that only looks.  events: of the object that body names, after
     number `after`, as soon as there are any; history: those that there are, as with `read`.  status: how this replica
-    stands.  forget: the one who asked under this id waits no longer, and is told nothing.
+    stands.  change: begin to make others the members; body is a `Change`.  forget: the one who asked under this id
+    waits no longer, and is told nothing.
     """
 
     id: int
@@ -74,6 +77,13 @@ class Asked(msgspec.Struct, frozen=True, array_like=True):
     body: bytes = b""
     agent: str = ""
     after: int = 0
+
+
+class Change(msgspec.Struct, frozen=True, array_like=True):
+    """Who is to belong to the group: whose majority decides, and who is only sent the log."""
+
+    voters: tuple[NodeId, ...]
+    learners: tuple[NodeId, ...] = ()
 
 
 class Told(msgspec.Struct, frozen=True, array_like=True):

@@ -45,7 +45,7 @@ class Replica:
     def __init__(self, hall: Hall, node: NodeId) -> None:
         self.hall, self.node = hall, node
         self.kind = hall.kind
-        self.data = self.kind.storage.begin(node, self.kind.first(hall.group))
+        self.data = self.kind.storage.begin(node, self.kind.first(hall.group, node))
         self.sends: int | None = None
         self.sent_in = 0  # the term in which it has last said something
         self.restores = self.snapshots = 0

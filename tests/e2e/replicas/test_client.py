@@ -192,7 +192,7 @@ def test_a_session_tells_up_to_where_all_is_answered() -> None:
 
 
 async def test_a_replica_that_takes_too_long_is_left_for_another(places: Path, monkeypatch) -> None:
-    monkeypatch.setattr("concerted.replicas.clients.client.ANSWER_S", 0.05)
+    monkeypatch.setattr("concerted.replicas.clients.lines.ANSWER_S", 0.05)
     async with group_of(places, Replica(lambda _asked: None), Replica(done)) as client:
         with pytest.raises(Invalid, match="no"):
             await client.do(VOTE, timeout_s=100)

@@ -48,7 +48,7 @@ async def test_each_of_the_others_is_told_what_is_for_it(places: Path) -> None:
     peers = Peers(group(places), 1)
     peers.open()
     for each in neighbours.values():
-        assert await each.frames.get() == ["ops", "s", 1]
+        assert await each.frames.get() == ["ops", "s", 1, f"{places}/1"]
     peers.send([word(2), word(3, 7), word(2, 2)])
     assert await neighbours[2].frames.get() == [[6, 2, 1, 1, 1], [6, 2, 1, 2, 1]]
     assert await neighbours[3].frames.get() == [[6, 3, 1, 7, 1]]
@@ -64,7 +64,7 @@ async def test_one_that_goes_and_comes_back_is_found_again(places: Path) -> None
     peers.send([word(2)])  # nobody hears it
     for term in (1, 2, 3):
         await neighbour.open()
-        assert await neighbour.frames.get() == ["ops", "s", 1]
+        assert await neighbour.frames.get() == ["ops", "s", 1, f"{places}/1"]
         peers.send([word(2, term)])
         assert await neighbour.frames.get() == [[6, 2, 1, term, 1]]
         neighbour.close()

@@ -65,7 +65,7 @@ async def alone(folder: Path, *, count: int = 1, compact_entries: int = 1000) ->
     """Run the first replica of a group of so many, of whom nobody else is there."""
     replicas = {node: f"/tmp/{node}" for node in range(1, count + 1)}
     group = Group(id="ops", replicas=replicas, election_timeout_s=0.05, heartbeat_interval_s=0.01)
-    file = ReplicaFile.open(folder / "1.log", KIND.storage, 1, KIND.first(group))
+    file = ReplicaFile.open(folder / "1.log", KIND.storage, 1, KIND.first(group, 1))
     notes = Notes()
     replica = Replica(group, 1, file, notes, compact_entries=compact_entries)
     replica.start()

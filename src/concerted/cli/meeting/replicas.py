@@ -19,8 +19,8 @@ from concerted.consensus.replica_group import ReplicaGroupResult
 from concerted.errors import NotFound, TimedOut
 from concerted.replicas.clients.client import GroupClient
 from concerted.replicas.process import run_replica
-from concerted.replicas.server import Status
 from concerted.replicas.spec import Group, read_group, warnings_of
+from concerted.replicas.status import Status
 
 __all__ = ["replicas"]
 
@@ -84,6 +84,26 @@ def wait(id: str, store: str | None, as_json: bool, **given: Any) -> int:
     return _show(do(store, lambda session: session.replica_group(id).wait(timeout_s=wait_s)), as_json=as_json)
 
 
+@replicas.command(short_help="Have another agent host a replica.")
+@click.argument("id")
+@click.argument("old")
+@click.argument("new")
+@as_option
+@wait_options
+@store_option
+@json_option
+def replace(id: str, old: str, new: str, store: str | None, as_json: bool, **given: Any) -> int:
+    """Have NEW host a replica in the place of OLD, which is gone for good, and wait until that is done.
+
+    Only groups of raft can do it, as who made it or an admin.  The group goes on meanwhile.  OLD and NEW are the same
+    if that agent is here and has lost its files.  Named anew, with another NEW, the one before is given up.
+    """
+    wait_s = patience(given)
+    agent = acting(given["agent"])
+    told = do(store, lambda session: session.replica_group(id).replace(old, new, agent=agent, timeout_s=wait_s))
+    return _show(told, as_json=as_json, code=_code_of(told))
+
+
 @replicas.command(short_help="Dismiss a group.")
 @click.argument("id")
 @click.option("--reason", default="", metavar="TEXT", help="Why.")
@@ -136,7 +156,7 @@ def status(file: Path, as_json: bool) -> int:
             [_row(group, node, each) for node, each in told.items()],
         )
     led = any(each.leader == each.node for each in here)
-    return OK if led and 2 * len(here) > len(group.replicas) else FAILED
+    return OK if led and 2 * len(here) > group.members_count else FAILED
 
 
 @replicas.command(short_help="Be a replica, until stopped.")
@@ -199,6 +219,13 @@ def _survives(told: ReplicaGroupResult) -> str:
     return f"it survives the loss of {told.tolerates or 'none'}, and no lies"
 
 
+def _code_of(told: ReplicaGroupResult) -> int:
+    """Return the exit code of a replacement that was waited for."""
+    if told.status != "ready" or (told.replacement is not None and told.replacement.refusal):
+        return FAILED
+    return OK if told.replacement is None else TIMED_OUT
+
+
 def _show(told: ReplicaGroupResult, *, as_json: bool, code: int | None = None) -> int:
     """Write how a group stands; return the exit code."""
     if as_json:
@@ -210,6 +237,11 @@ def _show(told: ReplicaGroupResult, *, as_json: bool, code: int | None = None) -
             f"{_survives(told)}; it keeps {told.objects_count}; "
             f"{ago(time.time() - told.created_at)} old"
         )
+        if told.replacement is not None:
+            swap = told.replacement
+            click.echo(swap.refusal or f"a replica beside {swap.new} is to take the place of that beside {swap.old}")
+        if told.lost_agents:
+            click.echo(f"gone: {', '.join(told.lost_agents)}")
         for name in told.objects:
             click.echo(f"  {name}")
         if told.reason:

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from concerted.consensus.keeping import Replicated
-from concerted.consensus.replica_group import Create, Dismissed, End, Form, ReplicaGroup
+from concerted.consensus.replica_group import Create, End, Form, ReplicaGroup
+from concerted.engine.replicas.dismissing import Dismissing
 from concerted.engine.replicas.places import coordinator_key, group_folder
 from concerted.errors import ConcertedError, Invalid, NotFound, TimedOut, WrongPhase
 from concerted.groups.leadership import Candidate, elect
-from concerted.messages import DismissReplica, PrepareReplica
+from concerted.messages import PrepareReplica
 from concerted.ports.primitive import Ask
-from concerted.ports.replica_groups import CreateReplicaGroup, EndReplicaGroup
+from concerted.ports.replica_groups import CreateReplicaGroup, EndReplicaGroup, ReplaceReplicaHost
 from concerted.ports.store import PrimitiveRecord
 from concerted.replicas.keys import make_key
 from concerted.replicas.protocols.algorithms import kind_of
@@ -47,7 +48,7 @@ class Groups:
         self._of = coordinator
         self._tended: dict[str, Tended] = {}
         self._forming: dict[str, asyncio.Task[None]] = {}
-        self._ending: set[str] = set()  # those of which a host may still have a replica
+        self._dismissing = Dismissing(coordinator)
         self._joined: asyncio.Future[None] = coordinator.loop.create_future()  # done when the next agent joins
 
     @property
@@ -82,17 +83,19 @@ class Groups:
         for tended in self._tended.values():
             if agent in tended.hosts:
                 self._of.errand(tended.host_again(agent))
-        for id in sorted(self._ending):
-            self._of.errand(self._dismiss_one(id, agent))
+        for id in sorted({*self._dismissing.pending, *self._tended}):
+            self._of.errand(self._dismissing.at(id, agent))
 
     # Commands about groups
 
     async def prepared(self, command: Ask) -> Ask:
-        """Return a command as it is to be served: one that makes a group names its hosts.
+        """Return a command as it is to be served: one that makes a group names its hosts, and all of them are here.
 
         Raises:
             Invalid: there can be no replicas here, or there are too few agents.
         """
+        if isinstance(command, ReplaceReplicaHost):
+            self._require_here((command.new,))
         if not isinstance(command, CreateReplicaGroup):
             return command
         if self._of.world.replicas is None:
@@ -117,10 +120,18 @@ class Groups:
         Raises:
             NotFound: one who was named is not here.  Invalid: too few are.
         """
-        strangers = [host for host in command.hosts if host not in self._of.roster.members]
+        self._require_here(command.hosts)
+        return command.hosts or self._choose(command.algorithm, command.count)
+
+    def _require_here(self, hosts: tuple[AgentId, ...]) -> None:
+        """Make sure that these are known.
+
+        Raises:
+            NotFound: somebody is not.
+        """
+        strangers = [host for host in hosts if host not in self._of.roster.members]
         if strangers:
             raise NotFound(f"nobody is registered as {', '.join(strangers)}; who hosts a replica must be here")
-        return command.hosts or self._choose(command.algorithm, command.count)
 
     async def served(self, command: Ask) -> None:
         """Do what follows from a command about a group that was decided."""
@@ -128,6 +139,8 @@ class Groups:
             self.form_soon(command.id)
         elif isinstance(command, EndReplicaGroup):
             await self._dismiss(command.id)
+        elif isinstance(command, ReplaceReplicaHost) and command.id in self._tended:
+            self._tended[command.id].look_soon()
 
     def _choose(self, algorithm: Replicated, count: int | None) -> tuple[AgentId, ...]:
         """Choose hosts by their leadership scores.
@@ -181,8 +194,9 @@ class Groups:
         if state.status == "ready" and id not in self._tended:
             from concerted.engine.replicas.tended import Tended
 
-            tended = self._tended[id] = Tended(self._of, state, self._folder())
+            tended = self._tended[id] = Tended(self._of, state, self._folder(), self._dismissing.all)
             tended.begin([stream for stream, _ in sorted(state.objects.unordered())])
+            await self._dismissing.all(id)
 
     async def _prepare(self, terms: Create) -> Group | None:
         """Return the group's description; None: a host has not answered.  One that refuses ends the group.
@@ -229,24 +243,10 @@ class Groups:
             await tended.close()
         place = group_folder(self._folder(), f"{id}-{state.terms.uid}")
         (place / "coordinator.key").unlink(missing_ok=True)
-        self._ending.add(id)
-        await asyncio.gather(*(self._dismiss_one(id, agent) for agent in state.terms.hosts))
+        self._dismissing.pending.add(id)
+        await self._dismissing.all(id)
         with contextlib.suppress(OSError):  # it is gone, or a host that is away has files there still
             place.rmdir()
-
-    async def _dismiss_one(self, id: str, agent: AgentId) -> None:
-        """Have one host end its replica, if it is here; else when it joins."""
-        host = self._of.primitives.host
-        state: ReplicaGroup = (await host.reach(KIND, id)).state
-        member = self._of.roster.members.get(agent)
-        if agent not in state.terms.hosts or agent in state.dismissed or member is None or member.link is None:
-            return
-        node = state.terms.hosts.index(agent) + 1
-        request = DismissReplica(group=f"{id}-{state.terms.uid}", node=node, folder=self._folder())
-        if (await self._of.asker.ask(agent, request, deadline=PREPARE_S)).ok:
-            held = await host.decide(KIND, id, Dismissed(agent))
-            if held.state.status == "ended":
-                self._ending.discard(id)
 
     def _folder(self) -> str:
         assert self._of.world.replicas is not None, "a group where there is no place for one"
@@ -257,8 +257,8 @@ class Groups:
     async def fitting(self, algorithm: Replicated, hosts: tuple[AgentId, ...]) -> str | None:
         """Return a group that is ready: with these hosts, or if none are named any of this algorithm."""
         for record in await self._of.store.find(PrimitiveRecord, {"kind": KIND, "status": "ready"}):
-            terms = (await self._of.primitives.host.reach(KIND, record.id)).state.terms
-            if terms.algorithm == algorithm and (not hosts or sorted(terms.hosts) == sorted(hosts)):
+            state: ReplicaGroup = (await self._of.primitives.host.reach(KIND, record.id)).state
+            if state.terms.algorithm == algorithm and (not hosts or sorted(state.hosts) == sorted(hosts)):
                 return record.id
         return None
 
@@ -288,4 +288,4 @@ class Groups:
         assert state is not None
         if state.is_over:
             raise WrongPhase(f"group {id} is over: {state.reason}; what it kept stays as it is; take another id")
-        raise TimedOut(f"group {id} is not ready within {within_s:g} s; {', '.join(state.terms.hosts)} must all answer")
+        raise TimedOut(f"group {id} is not ready within {within_s:g} s; {', '.join(state.hosts)} must all answer")

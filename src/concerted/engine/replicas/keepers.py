@@ -82,9 +82,9 @@ class Keepers:
         keeper = await self._group_of(stream)
         if keeper is None:
             return result
-        leader = keeper.terms.hosts[keeper.leader - 1] if keeper.leader is not None else None
+        leader = keeper.nodes.get(keeper.leader) if keeper.leader is not None else None
         facts: dict[str, Any] = {
-            "stored_by": keeper.terms.hosts, "term": keeper.term, "leader": leader, "group": keeper.group,
+            "stored_by": keeper.hosts, "term": keeper.term, "leader": leader, "group": keeper.group,
         }  # fmt: skip
         known = type(result).__struct_fields__
         return msgspec.structs.replace(result, **{name: value for name, value in facts.items() if name in known})

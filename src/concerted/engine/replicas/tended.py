@@ -1,6 +1,7 @@
 """One group of replicas that a coordinator tends: it sees to it that they run, and copies what they have kept.
 
-    every so often: how does each stand? --who leads is noted; who does not answer is started again
+    every so often: how does each stand? --who leads is noted; who does not answer is started again; a host that is to
+        be replaced is, step by step (`replacing`)
     each object that is entrusted to it: its events --as they happen--> the coordinator's own log, until it is over
 
 The group decides without all of this; what is missed while the coordinator is away is copied when it is back.
@@ -10,20 +11,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from concerted.consensus.replica_group import Accuse, Lead, ReplicaGroup, tolerates
 from concerted.engine.replicas.places import coordinator_key
+from concerted.engine.replicas.replacing import replace_host
 from concerted.errors import ConcertedError, TimedOut, Unreachable, WrongPhase
-from concerted.machine import Copied, Event
+from concerted.machine import Copied, Event, Lost
 from concerted.messages import HostReplica
 from concerted.replicas.clients.speaking import client_for
 from concerted.replicas.kept import KeptEvent
-from concerted.replicas.server import Status
 from concerted.replicas.spec import COORDINATOR, Group
+from concerted.replicas.status import Status
 from concerted.values import AgentId
 
 if TYPE_CHECKING:
@@ -37,18 +39,29 @@ HOST_S = 10.0  # how long an agent may take to start a replica
 
 
 class Tended:
-    """A group, from `begin` until `close`.  client: what the coordinator asks of it."""
+    """A group, from `begin` until `close`.
 
-    def __init__(self, coordinator: Coordinator, state: ReplicaGroup, folder: str) -> None:
+    group: its newest description.  client: what the coordinator asks of it.  dismiss: has replicas that left it ended.
+    """
+
+    def __init__(
+        self, coordinator: Coordinator, state: ReplicaGroup, folder: str, dismiss: Callable[[str], Awaitable[None]]
+    ) -> None:  # fmt: skip
         assert state.group is not None, f"group {state.terms.id} is not formed"
         self.id = state.terms.id
-        self.hosts = state.terms.hosts
         self.group = msgspec.convert(state.group, Group, str_keys=True)
         self.client = client_for(self.group, COORDINATOR, coordinator_key(folder, self.group.id))
         self._of = coordinator
-        self._folder = folder
+        self.folder = folder
+        self.dismiss = dismiss
+        self._again = asyncio.Event()
         self._following: dict[str, asyncio.Task[None]] = {}
         self._looking: asyncio.Task[None] | None = None
+
+    @property
+    def hosts(self) -> tuple[AgentId, ...]:
+        """The agents beside which its replicas run, those that are joining included."""
+        return tuple(self.group.hosts.values())
 
     def begin(self, streams: Sequence[str]) -> None:
         """See to the replicas from now on, and follow what is theirs."""
@@ -109,26 +122,35 @@ class Tended:
 
     async def host_all(self) -> None:
         """Have every replica run that does not, as far as its host is here; who cannot now is asked again later."""
-        await asyncio.gather(*(self._host(node) for node in sorted(self.group.replicas)))
+        await asyncio.gather(*(self.host(node) for node in sorted(self.group.replicas)))
 
     async def host_again(self, agent: AgentId) -> None:
         """Have the replica of an agent that is back run."""
         for node, host in sorted(self.group.hosts.items()):
             if host == agent:
-                await self._host(node)
+                await self.host(node)
 
-    async def _host(self, node: int) -> None:
+    async def host(self, node: int) -> None:
+        """Have one replica run; a host that has lost its files cannot, and is noted as lost."""
         agent = self.group.hosts[node]
         member = self._of.roster.members.get(agent)
         if member is None or member.state == "gone":
             return
-        request = HostReplica(group=msgspec.to_builtins(self.group, str_keys=True), node=node, folder=self._folder)
-        await self._of.asker.ask(agent, request, deadline=HOST_S)
+        request = HostReplica(group=msgspec.to_builtins(self.group, str_keys=True), node=node, folder=self.folder)
+        reply = await self._of.asker.ask(agent, request, deadline=HOST_S)
+        if reply.status == "refused":
+            with contextlib.suppress(ConcertedError):  # it has ended meanwhile
+                await self._of.primitives.host.decide("replica_group", self.id, Lost(agent, str(reply.error)))
 
     async def _look_round(self) -> None:
         """Note who leads, and have those started again that do not answer."""
         await self.host_all()
         while True:
+            self._again.clear()
+            try:
+                state = await self._renewed()
+            except (Unreachable, WrongPhase):  # the coordinator ends, and its successor goes on
+                return
             nodes = sorted(self.group.replicas)
             stand = await asyncio.gather(*(self._status(node) for node in nodes))
             known = [each for each in stand if each is not None and each.leader is not None]
@@ -140,12 +162,30 @@ class Tended:
             await self._note_liars([each for each in stand if each is not None])
             for node, each in zip(nodes, stand, strict=True):
                 if each is None:
-                    await self._host(node)
-            await asyncio.sleep(self.group.election_timeout_s)
+                    await self.host(node)
+            pause_s = self.group.election_timeout_s
+            if state.replacement is not None and not state.replacement.refusal:
+                await replace_host(self, self._of, state.replacement, [each for each in stand if each is not None])
+                pause_s = self.group.heartbeat_interval_s
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._again.wait(), pause_s)
+
+    def look_soon(self) -> None:
+        """Look again now: there is something to do."""
+        self._again.set()
+
+    async def _renewed(self) -> ReplicaGroup:
+        """Take over the newest description, which another coordinator may have written."""
+        state: ReplicaGroup = (await self._of.primitives.host.reach("replica_group", self.id)).state
+        group = msgspec.convert(state.group, Group, str_keys=True)
+        if group != self.group:
+            self.group = group
+            self.client.learn(group)
+        return state
 
     async def _note_liars(self, stand: Sequence[Status]) -> None:
         """Note who has provably lied to so many that one of them is honest."""
-        enough = tolerates("pbft", len(self.group.replicas)) + 1
+        enough = tolerates("pbft", self.group.members_count) + 1
         for node in sorted(self.group.replicas):
             if sum(node in each.accused for each in stand) >= enough:
                 with contextlib.suppress(ConcertedError):

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -22,17 +23,16 @@ from concerted.consensus.quorum import NodeId
 from concerted.consensus.sessions import OPEN, Answer, Command
 from concerted.errors import TimedOut, Unreachable, from_wire
 from concerted.ports.primitive import Ask
+from concerted.replicas.clients.lines import Lines
 from concerted.replicas.kept import AGREEMENT, Given, KeptEvent, Outcome
-from concerted.replicas.server import Status
 from concerted.replicas.spec import Group
-from concerted.replicas.wire import Asked, Channel, Hello, Told, Verb, connect
+from concerted.replicas.status import Status
+from concerted.replicas.wire import Change, Told, Verb
 
 __all__ = ["GroupClient"]
 
 FIRST_PAUSE_S = 0.01
 LONGEST_PAUSE_S = 0.2
-ANSWER_S = 5.0  # how long one replica may take to answer before another one is asked
-WAITS: tuple[Verb, ...] = ("wait", "events")
 
 
 class GroupClient:
@@ -41,8 +41,7 @@ class GroupClient:
     def __init__(self, group: Group, name: str = "client") -> None:
         self.group = group
         self.name = name
-        self._lines: dict[NodeId, Line] = {}
-        self._connecting: dict[NodeId, asyncio.Task[Line | None]] = {}
+        self._lines = Lines(group)
         self._order = sorted(group.replicas)
         self._leader: NodeId = self._order[0]
         self._session: Session | None = None
@@ -149,20 +148,38 @@ class GroupClient:
         except TimeoutError:
             raise self._too_late(timeout_s) from None
 
+    async def change_members(self, voters: Sequence[NodeId], learners: Sequence[NodeId], *, timeout_s: float) -> None:
+        """Have whoever leads begin to make these the members; `status` tells when that is done.
+
+        Raises:
+            Invalid: this cannot be.  TimedOut: no answer in time; or a learner that is to vote lacks too much still.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                told = await self._ask_leader("change", _pack(Change(tuple(voters), tuple(learners))))
+        except TimeoutError:
+            raise self._too_late(timeout_s) from None
+        outcome = _outcome.decode(told.body)
+        if outcome.error is not None:
+            raise from_wire(outcome.error)
+
+    def learn(self, group: Group) -> None:
+        """Take a newer description of the same group: its members have changed."""
+        assert group.id == self.group.id, f"a description of {group.id} for a client of {self.group.id}"
+        self.group = group
+        self._order = sorted(group.replicas)
+        if self._leader not in group.replicas:
+            self._leader = self._order[0]
+        self._lines.learn(group)
+
     async def close(self) -> None:
         """Hang up; who still waits is told so, and whether that was done is not known."""
         self._closed = True
-        tasks: list[asyncio.Task[Any]] = list(self._connecting.values())
-        if self._opening is not None:
-            tasks.append(self._opening)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        lines, self._lines = self._lines, {}
-        for line in lines.values():
-            line.channel.close()
-        await asyncio.sleep(0)
+        opening = self._opening
+        if opening is not None:
+            opening.cancel()
+            await asyncio.wait([opening])
+        await self._lines.close()
 
     # One command
 
@@ -222,16 +239,31 @@ class GroupClient:
             told = await self._ask(asked, verb, body, after)
             if told is not None and told.status == "ok":
                 return told
+            if told is not None and told.leader and told.leader not in self._order:
+                await self._learn_from(asked)
             if told is not None and told.status == "not_leader" and told.leader in self._order and told.leader != asked:
                 self._leader = told.leader
                 if not is_sent_on:  # at once; but two that name each other are not asked without a pause
                     is_sent_on = True
                     continue
             elif asked == self._leader and (told is None or told.status == "not_leader"):
-                self._leader = self._order[(self._order.index(asked) + 1) % len(self._order)]
+                self._leader = self._next_after(asked)
             is_sent_on = False
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def _next_after(self, asked: NodeId) -> NodeId:
+        return next((node for node in self._order if node > asked), self._order[0])
+
+    async def _learn_from(self, node: NodeId) -> None:
+        """Learn who the members are, from one who knows of a leader that we do not know."""
+        told = await self._ask(node, "status", b"")
+        if told is None or told.status != "ok":
+            return
+        status = _status.decode(told.body)
+        members = {each: status.addresses[each] for each in status.voters if each in status.addresses}
+        if status.group == self.group.id and members:
+            self.learn(msgspec.structs.replace(self.group, replicas=members, joining=()))
 
     async def _ask_anybody(self, verb: Verb, body: bytes, after: int = 0) -> Told:
         """Ask one replica after the other until there is an answer; one that is cut off may never have one."""
@@ -246,31 +278,8 @@ class GroupClient:
         """Ask one replica; None: it is not there, or has gone, or takes too long."""
         if self._closed:
             raise Unreachable(f"this client of group {self.group.id} is closed; make another one")
-        line = self._lines.get(node)
-        if line is None or not line.channel.is_open:
-            line = await self._connected(node)
-            if line is None:
-                return None
-        return await line.ask(verb, body, self.name, after)
-
-    async def _connected(self, node: NodeId) -> Line | None:
-        """Return the one channel to a replica that all who wait for it will have; None: it is not there."""
-        connecting = self._connecting.get(node)
-        if connecting is None:
-            connecting = self._connecting[node] = asyncio.create_task(self._connect(node))
-        return await asyncio.shield(connecting)
-
-    async def _connect(self, node: NodeId) -> Line | None:
-        line = Line()
-        try:
-            async with asyncio.timeout(ANSWER_S):
-                await connect(self.group.address(node), Hello(self.group.id, self.group.secret), line.make)
-            self._lines[node] = line
-            return line
-        except OSError:  # TimeoutError is one
-            return None
-        finally:
-            del self._connecting[node]
+        line = await self._lines.to(node)
+        return None if line is None else await line.ask(verb, body, self.name, after)
 
 
 class Session:
@@ -297,69 +306,8 @@ class Session:
         return next(iter(self._open), self._last + 1) - 1
 
 
-class Line:
-    """A channel to one replica, and what was asked on it."""
-
-    channel: Channel
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._last = 0
-        self._asked: dict[
-            int, tuple[float, asyncio.Future[Told | None]]
-        ] = {}  # id -> (until when, answer); oldest first
-        self._sweeping: asyncio.TimerHandle | None = None
-
-    def make(self) -> Channel:
-        """Make the channel."""
-        self.channel = Channel(self._told, self._lost)
-        return self.channel
-
-    async def ask(self, verb: Verb, body: bytes, agent: str, after: int) -> Told | None:
-        """Ask, and return what is told; None: nothing, in ANSWER_S."""
-        self._last = id = self._last + 1
-        told: asyncio.Future[Told | None] = self._loop.create_future()
-        self._asked[id] = self._loop.time() + ANSWER_S, told
-        if self._sweeping is None:
-            self._sweeping = self._loop.call_later(ANSWER_S, self._sweep)
-        self.channel.send(_pack(Asked(id, verb, body, agent, after)))
-        answer: Told | None = None
-        try:
-            answer = await told
-        finally:
-            self._asked.pop(id, None)
-            if answer is None and verb in WAITS:  # it would be remembered there until the object changes
-                self.channel.send(_pack(Asked(id, "forget")))
-        return answer
-
-    def _sweep(self) -> None:
-        """Give up what was asked too long ago: one timer for all of it."""
-        self._sweeping = None
-        now = self._loop.time()
-        for until, told in list(self._asked.values()):
-            if until > now:
-                self._sweeping = self._loop.call_at(until, self._sweep)
-                break
-            if not told.done():
-                told.set_result(None)
-
-    def _told(self, _channel: Channel, frame: bytes) -> None:
-        told = _told.decode(frame)
-        waiting = self._asked.get(told.id)
-        if waiting is not None and not waiting[1].done():
-            waiting[1].set_result(told)
-
-    def _lost(self, _channel: Channel) -> None:
-        if self._sweeping is not None:
-            self._sweeping.cancel()
-        for _, told in self._asked.values():
-            if not told.done():
-                told.set_result(None)
-
-
 _pack = msgspec.msgpack.Encoder().encode
 _json = msgspec.json.Encoder().encode
-_told = msgspec.msgpack.Decoder(Told)
 _answer = msgspec.msgpack.Decoder(Answer)
 _outcome = msgspec.json.Decoder(Outcome)
 _status = msgspec.json.Decoder(Status)

@@ -7,7 +7,7 @@ from concerted.consensus.paxos.messages import Message
 from concerted.consensus.paxos.node import Paxos
 from concerted.consensus.paxos.settings import Settings
 from concerted.consensus.paxos.storage import STORAGE, Stored
-from concerted.consensus.quorum import Configuration
+from concerted.consensus.quorum import Configuration, NodeId
 from concerted.replicas.protocols.algorithms import Kind, Making
 from concerted.replicas.spec import Group
 
@@ -16,7 +16,7 @@ __all__ = ["KIND"]
 RETRY_S = 0.5  # of an attempt to agree on one value, which no election needs
 
 
-def _first(group: Group) -> Stored:
+def _first(group: Group, _node: NodeId) -> Stored:
     return Stored(snapshot=Snapshot(configuration=Configuration.of(sorted(group.replicas))))
 
 

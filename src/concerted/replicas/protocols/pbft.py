@@ -103,4 +103,4 @@ def _core(making: Making) -> Pbft:
 
 _proposed = msgspec.msgpack.Decoder(Proposed).decode
 
-KIND = Kind(STORAGE, lambda _group: Stored(), _core, Message, SignedEntering, is_signed=True)
+KIND = Kind(STORAGE, lambda _group, _node: Stored(), _core, Message, SignedEntering, is_signed=True)
