@@ -18,6 +18,7 @@ from concerted.groups.bargaining import (
     open_bargain,
     open_offers,
     proposed,
+    rounds_of,
     rubinstein,
     stand_by,
 )
@@ -269,3 +270,11 @@ def test_too_many_for_the_nucleolus_get_the_shares_with_which_they_began() -> No
     assert (sharing.shares, sharing.is_fallback, sharing.finalized_at) == (first, True, 7.0)
     assert (sharing.acceptance_rate, sharing.negotiation_rounds, sharing.epsilon) == (0.5, 1, None)
     assert sharing.note.endswith("; the first shares instead: 2 members are too many for the nucleolus")
+
+
+def test_what_was_proposed_in_each_round_is_told_with_who_accepted_it() -> None:
+    bargain = open_bargain({"ann": 60.0, "bob": 30.0}, max_rounds=1)
+    assert rounds_of(bargain) == ()
+    bargain = heard(bargain, [Answer("ann", True)])
+    (told,) = rounds_of(bargain)
+    assert (told.proposal, told.accepted) == ({"ann": 60.0, "bob": 30.0}, {"ann": True, "bob": None})

@@ -82,6 +82,9 @@ def test_those_who_can_do_it_together_for_least_do_it(play: Any) -> None:
         assert sum(formed.profit_sharing.shares.values()) == pytest.approx(BUDGET - 4.0)
         assert formed.profit_sharing.acceptance_rate == 1.0
         assert formed.profit_sharing.negotiation_rounds == 1
+        (only,) = formed.profit_sharing.rounds
+        assert (only.proposal, only.accepted) == (formed.profit_sharing.first, {"ann": True, "bob": True})
+        assert (formed.stability, formed.expected_utility) == (1.0, formed.value.risk_adjusted)
         assert formed.governance.leader == "ann"
         assert formed.governance.roles == {"ann": "leader", "bob": "law"}
         assert formed.communication_channels == ("coalition/r/deal/1",)

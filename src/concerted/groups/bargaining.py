@@ -36,6 +36,7 @@ from concerted.values import AgentId, Instant
 __all__ = [
     "Answer",
     "Bargain",
+    "NegotiationRound",
     "Offers",
     "ProfitSharing",
     "Round",
@@ -47,7 +48,9 @@ __all__ = [
     "open_bargain",
     "open_offers",
     "proposed",
+    "rounds_of",
     "rubinstein",
+    "stand_by",
 ]
 
 MOST_ROUNDS = 10
@@ -60,12 +63,19 @@ Mode = Literal["bisection", "specification"]
 Status = Literal["open", "agreed", "stable", "exhausted"]
 
 
+class NegotiationRound(msgspec.Struct, frozen=True):
+    """One round: what was proposed, and who accepted it; None: no answer came."""
+
+    proposal: dict[AgentId, float]
+    accepted: dict[AgentId, bool | None]
+
+
 class ProfitSharing(msgspec.Struct, frozen=True, kw_only=True):
     """How the worth of a coalition is divided, and how that came about.
 
     acceptance_rate: of the last offer.  is_fallback: not agreed, but the nucleolus.  epsilon: of the least
     core, where it was computed.  sharing: by which idea of fairness the first shares were found, before anybody
-    was asked; first: those shares.
+    was asked; first: those shares.  rounds: what was proposed in each, and who accepted it.
     """
 
     shares: dict[AgentId, float]
@@ -77,6 +87,7 @@ class ProfitSharing(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
     sharing: str = "shapley"
     first: dict[AgentId, float] = {}
+    rounds: tuple[NegotiationRound, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,6 +415,15 @@ def _by_agent(agents: Sequence[AgentId], answers: Sequence[Answer]) -> dict[Agen
 
 
 # The end of it
+
+
+def rounds_of(bargain: Bargain | Offers) -> tuple[NegotiationRound, ...]:
+    """Return what was proposed in each round, and who accepted it."""
+    agents = bargain.agents
+    return tuple(
+        NegotiationRound(dict(zip(agents, each.shares, strict=True)), dict(zip(agents, each.accepted, strict=True)))
+        for each in bargain.rounds
+    )
 
 
 def agreed(bargain: Bargain | Offers, now: Instant) -> ProfitSharing:

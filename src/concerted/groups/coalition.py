@@ -97,7 +97,8 @@ class Coalition(msgspec.Struct, frozen=True, kw_only=True):
     communication_channels: the names of the members' channels: one, which `session.channel` opens.  lost: who was a
     member.  exits: those of them who have walked away.  parts: where coalitions overlap, the part of its capacity that
     each has agreed to give.  reason: why it ended.  selection: `optimal` if all coalitions that could be formed were
-    valued when it was chosen, else `feasible`; bound: what then could be expected of none more than.
+    valued when it was chosen, else `feasible`; bound: what then could be expected of none more than.  stability,
+    expected_utility: as it was assessed when it was chosen, and again after a loss.
     """
 
     id: str
@@ -118,6 +119,8 @@ class Coalition(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     selection: str = "optimal"
     bound: float | None = None
+    stability: float | None = None
+    expected_utility: float | None = None
 
 
 # Governance
@@ -232,6 +235,8 @@ def propose(
         status="proposed",
         created_at=now,
         communication_channels=(f"coalition/{coalition_id}",),
+        stability=valued.stability,
+        expected_utility=valued.expected_utility,
     )
 
 
@@ -353,6 +358,8 @@ def lose_member(
         agents=left,
         lost=lost,
         value=rest.value,
+        stability=rest.stability,
+        expected_utility=rest.expected_utility,
         profit_sharing=sharing,
         governance=governance,
         contract=contract,

@@ -18,6 +18,7 @@ from concerted.groups.bargaining import (
     Offers,
     ProfitSharing,
     agreed,
+    rounds_of,
     stand_by,
 )
 from concerted.groups.coalition import Coalition, after_refusal, consent_of, establish, govern, propose
@@ -329,7 +330,7 @@ class Formation:
         else:
             found = await self.run.compute(computed_fall_back, bargain, game, self.run.now())
             sharing = msgspec.convert(found, ProfitSharing)
-        return msgspec.structs.replace(sharing, sharing=self.rules.sharing, first=first)
+        return msgspec.structs.replace(sharing, sharing=self.rules.sharing, first=first, rounds=rounds_of(bargain))
 
     async def _divided(self, valued: ValuedCoalition, game: list[float]) -> ValuedCoalition:
         """Return a coalition with the shares at which its members begin to bargain, as the setting `sharing` says."""
