@@ -16,11 +16,11 @@ import pytest
 
 from concerted import Agent, open_coordinator, open_group
 from concerted.agent.work import Refused
-from concerted.config.settings import Consensus, Coordination, Strategies
+from concerted.config.settings import Consensus, Coordination, ReplicaGroups, Strategies
 from concerted.consensus.decisions.certificate import verify
 from concerted.consensus.keeper import Choose
 from concerted.consensus.replacing import Replace
-from concerted.errors import Conflict, Invalid, NotAllowed, NotFound, WrongPhase
+from concerted.errors import Conflict, Invalid, NotAllowed, NotFound, Overloaded, WrongPhase
 from concerted.launch import Session
 from concerted.ports.commands import Events
 from concerted.ports.store import Fenced, PrimitiveRecord, Stale, Write
@@ -31,8 +31,10 @@ NAMES = ("ann", "bob", "cy")
 
 
 @contextlib.asynccontextmanager
-async def session(folder: Path, names: tuple[str, ...] = NAMES) -> AsyncIterator[Session]:
-    async with open_coordinator(f"sqlite:///{folder}/work.db", coordination=QUICK) as coordinator:
+async def session(
+    folder: Path, names: tuple[str, ...] = NAMES, coordination: Coordination = QUICK
+) -> AsyncIterator[Session]:
+    async with open_coordinator(f"sqlite:///{folder}/work.db", coordination=coordination) as coordinator:
         for name in names:
             agent = Agent(name, capabilities={"leadership": 0.5 if name == "dee" else 0.9})
             agent.on("JUDGE")(lambda request: {"choice": "accept", "reason": f"{request.question} yes"})
@@ -464,5 +466,37 @@ def test_a_host_is_replaced_on_the_command_line(tmp_path: Path) -> None:
             assert (code, said.partition(";")[0].partition(" by ")[0]) == (0, "ops ready: raft beside bob, cy, dan")
             code, described, _ = await shell(tmp_path, "describe", "ops")
             assert sorted(json.loads(described)["hosts"].values()) == ["bob", "cy", "dan"]
+
+    asyncio.run(main())
+
+
+# How much a group keeps
+
+
+def test_what_is_over_leaves_its_group_and_the_coordinator_answers_for_it(tmp_path: Path) -> None:
+    brief = msgspec.structs.replace(QUICK, replica_groups=ReplicaGroups(max_objects=1, retention=0.0))
+
+    async def main() -> None:
+        async with session(tmp_path, coordination=brief) as coordinator:
+            made = await coordinator.replica_group("ops").create("raft", NAMES)
+            ship = coordinator.decision("ship")
+            await ship.create("ship it?", ["ann"], algorithm="raft", group="ops")
+            with pytest.raises(Overloaded, match="group ops is full: it keeps 1 decisions, agreements and logs"):
+                await coordinator.decision("next").create("and now?", ["ann"], algorithm="raft", group="ops")
+            await ship.vote("accept", agent="ann")
+            await until(lambda: told_of(coordinator, "released"))
+            other = await coordinator.decision("next").create("and now?", ["ann"], algorithm="raft", group="ops")
+            assert other.group["id"] == made.group["id"], "there is room again"
+            description = tmp_path / "ops.json"
+            description.write_text(json.dumps(made.group))
+            async with open_group(description) as group:
+                with pytest.raises(WrongPhase, match="decision:ship was accepted, and has left this group since"):
+                    await group.decision("ship").get()
+            assert (await ship.get()).approved_by == ("ann",)
+            assert verify(msgspec.json.encode((await ship.get()).certificate).decode()).valid
+            with pytest.raises(NotAllowed, match="bob has no vote"):
+                await ship.vote("accept", agent="bob")
+            elsewhere = await coordinator.decision("third").create("and then?", ["ann"], algorithm="raft")
+            assert elsewhere.group["id"] != made.group["id"], "who names no group gets one that has room"
 
     asyncio.run(main())

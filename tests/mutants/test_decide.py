@@ -65,8 +65,8 @@ MUTANTS = [
     (
         "a snapshot leaves out the alarms",
         "concerted.replicas.kept",
-        "            self._set_wake(stream, thing, wake_at)\n",
-        "            self._set_wake(stream, thing, None)\n",
+        "            _set_wake(self._wakes, stream, thing, wake_at)\n",
+        "            _set_wake(self._wakes, stream, thing, None)\n",
     ),
     (
         "is closed when the deadline is noticed, not when it was",

@@ -147,6 +147,23 @@ class Consensus(msgspec.Struct, frozen=True, kw_only=True):
         _shorter(self.heartbeat_interval, self.election_timeout, "heartbeat_interval", "election_timeout")
 
 
+class ReplicaGroups(msgspec.Struct, frozen=True, kw_only=True):
+    """What a group of replicas keeps; frozen when the group is made."""
+
+    max_objects: Annotated[
+        int, _key("objects", "The most decisions, agreements and logs in one group at once; one more is refused", ge=1)
+    ] = 10_000
+    max_bytes: Annotated[
+        int, _key("bytes", "The most that one group keeps of their events; beyond it nothing new is taken", ge=1 << 16)
+    ] = 128 << 20
+    retention: Annotated[
+        NonNegative, _key("duration", "How long what is over stays in its group, after the coordinator has copied it")
+    ] = 24 * 3600.0
+    max_past: Annotated[
+        int, _key("objects", "Of what has left a group, the most of which it remembers the end; then it is full", ge=1)
+    ] = 100_000
+
+
 class Criteria(msgspec.Struct, frozen=True, kw_only=True):
     """How much each criterion counts in the score of a bid or proposal; together 1."""
 
@@ -400,6 +417,7 @@ class Coordination(msgspec.Struct, frozen=True, kw_only=True):
 
     manager: ManagerSettings = ManagerSettings()
     strategies: Strategies = Strategies()
+    replica_groups: ReplicaGroups = ReplicaGroups()
     synchronization: Synchronization = Synchronization()
     inbox: Inbox = Inbox()
     coalition: Coalition = Coalition()

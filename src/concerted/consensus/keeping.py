@@ -10,19 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import msgspec
+
 from concerted.values import Instant
 
 __all__ = [
-    "ALGORITHMS",
-    "ONE",
-    "REPLICATED",
-    "Algorithm",
-    "Replicated",
-    "Rounds",
-    "deadline_problem",
-    "is_elsewhere",
-    "stored_by",
-]
+    "ALGORITHMS", "BOUNDS", "ONE", "REPLICATED", "SIZES", "Algorithm", "Bounds", "Replicated", "Rounds",
+    "deadline_problem", "is_elsewhere", "stored_by", "tolerates",
+]  # fmt: skip
 
 Replicated = Literal["raft", "paxos", "pbft"]
 Algorithm = Literal["single", "database", "raft", "paxos", "pbft"]
@@ -67,6 +62,40 @@ class Rounds:
 
 
 ONE = Rounds()
+
+
+SIZES: Mapping[Replicated, tuple[int, ...]] = {
+    "raft": (1, 2, 3, 5, 7), "paxos": (1, 2, 3, 5, 7), "pbft": (4, 7, 10, 13),
+}  # fmt: skip
+
+
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+    """How much a group of replicas keeps.  All of its replicas have the same bounds.
+
+    objects_count: decisions, agreements and logs at once.  size_bytes: their events.  past_count: of those that have
+    left it, how many it remembers the end of.  past_after_s: how long something that is over stays, after the
+    coordinator has copied it.
+    """
+
+    objects_count: int = 10_000
+    size_bytes: int = 128 << 20
+    past_count: int = 100_000
+    past_after_s: float = 24 * 3600.0
+
+    def has_room(self, count: int, past_count: int) -> bool:
+        """Say whether a group that keeps so many, and has kept so many more, may keep one more."""
+        return count < self.objects_count and past_count < self.past_count
+
+
+BOUNDS = Bounds()
+
+
+def tolerates(algorithm: Replicated, count: int) -> int:
+    """Return how many replicas of so many may fail; of PBFT, lie.
+
+    Source: Ongaro & Ousterhout 2014, section 2; Castro & Liskov 1999, section 3.
+    """
+    return (count - 1) // (3 if algorithm == "pbft" else 2)
 
 
 def stored_by(algorithm: Algorithm) -> tuple[str, ...]:

@@ -15,8 +15,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
+import msgspec
+
 from concerted.consensus import replacing
-from concerted.consensus.keeping import ALGORITHMS, Replicated
+from concerted.consensus.keeping import ALGORITHMS, BOUNDS, SIZES, Bounds, Replicated, tolerates
 from concerted.consensus.replacing import Joining, Replace, Replaced, Replacing, Unable
 from concerted.errors import Conflict, Invalid, NotAllowed, NotFound, WrongPhase
 from concerted.machine import EVERYBODY, Event, Found, Look, Lost, Result, Step, Wait, Wake
@@ -24,16 +26,12 @@ from concerted.persistent import Map
 from concerted.values import AgentId, Instant, is_name
 
 __all__ = [
-    "KINDS", "OBJECTS_SHOWN", "SIZES", "Accuse", "Await", "Create", "Dismissed", "End", "Entrust", "Form",
-    "Lead", "ReplicaGroup", "ReplicaGroupResult", "Request", "State", "answer", "decide", "evolve", "tolerates",
+    "KINDS", "OBJECTS_SHOWN", "SIZES", "Accuse", "Await", "Create", "Dismissed", "End", "Entrust", "Form", "Lead",
+    "Release", "ReplicaGroup", "ReplicaGroupResult", "Request", "State", "answer", "decide", "evolve", "tolerates",
     "topic", "waits", "wakes", "warnings_for",
 ]  # fmt: skip
 
 OBJECTS_SHOWN = 1_000  # named in an answer
-SIZES: Mapping[Replicated, tuple[int, ...]] = {
-    "raft": (1, 2, 3, 5, 7), "paxos": (1, 2, 3, 5, 7), "pbft": (4, 7, 10, 13),
-}  # fmt: skip
-
 WAKING = (
     "replica_group.formed", "replica_group.ending", "replica_group.host_replaced", "replica_group.replacement_refused",
 )  # fmt: skip
@@ -43,10 +41,11 @@ Status = Literal["forming", "ready", "ending", "ended"]
 KINDS: Mapping[str, str] = {
     "replica_group.created": (
         "Agents are to host a group of replicas: name, uid, algorithm, participants (the hosts, replica 1 first), "
-        "election_timeout_s, heartbeat_interval_s, batch_count, total, status."
+        "election_timeout_s, heartbeat_interval_s, batch_count, bounds, total, status."
     ),
     "replica_group.formed": "All of them have an address, and the group begins: group, status, arrived.",
     "replica_group.entrusted": "From now on the group keeps `ref`.",
+    "replica_group.released": "What the group kept of `ref` is over and copied; it leaves the group in time.",
     "replica_group.led": "The agent's replica leads: node, term.",
     "replica_group.accused": "The agent's replica has signed two things of which an honest one signs one: node.",
     "replica_group.host_lost": "The agent is gone, and its replica with it: reason.",
@@ -70,6 +69,7 @@ class Create:
     election_timeout_s: float = 10.0
     heartbeat_interval_s: float = 2.0
     batch_count: int = 100
+    bounds: Bounds = BOUNDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,13 @@ class Form:
 @dataclass(frozen=True, slots=True)
 class Entrust:
     """Let the group keep this stream."""
+
+    stream: str
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Take note that a stream is over and copied in whole, and that the group knows it."""
 
     stream: str
 
@@ -123,7 +130,7 @@ class Dismissed:
 
 
 Request: TypeAlias = (
-    Create | Form | Entrust | Lead | Accuse | Await | End | Dismissed | Replace | Joining | Unable | Replaced
+    Create | Form | Entrust | Release | Lead | Accuse | Await | End | Dismissed | Replace | Joining | Unable | Replaced
     | Look | Wake | Lost | Found
 )  # fmt: skip
 
@@ -132,7 +139,8 @@ Request: TypeAlias = (
 class ReplicaGroup:
     """Where a group stands.
 
-    group: its description, once it is formed.  objects: the streams that it keeps.  leader: the id of the replica that
+    group: its description, once it is formed.  objects: the streams that it keeps; past: those that have left it, or
+    will.  leader: the id of the replica that
     leads in `term`, as far as was learned.  lost: hosts that are gone -> why.  accused: replicas that have lied.
     nodes: which replica is beside which agent.  replacement: the one under way; replaced: the newest that is done, as
     the old and the new agent.  retired: replicas that are no members any more, and whose files may be there still.
@@ -144,6 +152,7 @@ class ReplicaGroup:
     status: Status = "forming"
     group: dict[str, Any] | None = None
     objects: Map[str, bool] = field(default_factory=Map)
+    past: Map[str, bool] = field(default_factory=Map)
     leader: int | None = None
     term: int = 0
     lost: Map[str, str] = field(default_factory=Map)
@@ -160,6 +169,15 @@ class ReplicaGroup:
     def is_over(self) -> bool:
         """Whether it keeps nothing any more."""
         return self.status in ("ending", "ended")
+
+    def has(self, stream: str) -> bool:
+        """Say whether it keeps something, or has kept it."""
+        return stream in self.objects or stream in self.past
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it may keep one thing more."""
+        return self.terms.bounds.has_room(len(self.objects), len(self.past))
 
     @property
     def hosts(self) -> tuple[AgentId, ...]:
@@ -211,14 +229,6 @@ class ReplicaGroupResult(Result, frozen=True, kw_only=True):
     created_by: AgentId
 
 
-def tolerates(algorithm: Replicated, count: int) -> int:
-    """Return how many replicas of so many may fail; of PBFT, lie.
-
-    Source: Ongaro & Ousterhout 2014, section 2; Castro & Liskov 1999, section 3.
-    """
-    return (count - 1) // (3 if algorithm == "pbft" else 2)
-
-
 def warnings_for(id: str, count: int) -> tuple[str, ...]:
     """Return what somebody who relies on a group of so many replicas should know, in sentences."""
     match count:
@@ -256,6 +266,8 @@ def decide(state: ReplicaGroup | None, request: Request, now: Instant) -> Step:
             return _form(state, group)
         case Entrust(stream):
             return _entrust(state, stream)
+        case Release(stream) if stream in state.objects:
+            return Step((Event("replica_group.released", None, stream),))
         case Lead(node, term) if state.status == "ready" and (node, term) != (state.leader, state.term):
             return Step((Event("replica_group.led", state.nodes.get(node), None, {"node": node, "term": term}),))
         case Accuse(node) if state.status == "ready" and node not in state.accused:
@@ -286,6 +298,9 @@ def evolve(state: ReplicaGroup | None, event: Event, at: Instant) -> ReplicaGrou
         case "replica_group.entrusted":
             assert event.ref is not None, event
             return replace(state, objects=state.objects.set(event.ref, True))
+        case "replica_group.released":
+            assert event.ref is not None, event
+            return replace(state, objects=state.objects.without(event.ref), past=state.past.set(event.ref, True))
         case "replica_group.led":
             return replace(state, leader=data["node"], term=data["term"])
         case "replica_group.accused":
@@ -382,6 +397,7 @@ def _create(request: Create) -> Step:
         "election_timeout_s": request.election_timeout_s,
         "heartbeat_interval_s": request.heartbeat_interval_s,
         "batch_count": request.batch_count,
+        "bounds": msgspec.to_builtins(request.bounds),
         "arrived": 0,
         "total": len(hosts),
         "status": "forming",
@@ -400,6 +416,7 @@ def _created(event: Event, at: Instant) -> ReplicaGroup:
         election_timeout_s=data["election_timeout_s"],
         heartbeat_interval_s=data["heartbeat_interval_s"],
         batch_count=data["batch_count"],
+        bounds=msgspec.convert(data.get("bounds", {}), Bounds),
     )
     return ReplicaGroup(terms, at, nodes=Map(enumerate(terms.hosts, 1)), last_node=len(terms.hosts))
 
@@ -424,7 +441,7 @@ def _form(state: ReplicaGroup, group: dict[str, Any]) -> Step:
 
 
 def _entrust(state: ReplicaGroup, stream: str) -> Step:
-    if stream in state.objects:
+    if state.has(stream):
         return Step()
     if state.status != "ready":
         raise WrongPhase(f"group {state.terms.id} is {state.status}; {stream} cannot be entrusted to it")
@@ -457,12 +474,9 @@ def _is_host(state: ReplicaGroup, agent: AgentId) -> bool:
 def _is_pending(state: ReplicaGroup, request: Request) -> bool:
     now = state.replacement
     if isinstance(request, Replace):
-        is_its = now is not None and (now.old, now.new) == (request.old, request.new)
-        return is_its and now is not None and not now.refusal and not state.is_over
+        is_under_way = now is not None and not now.refusal and not state.is_over
+        return is_under_way and now is not None and (now.old, now.new) == (request.old, request.new)
     return state.status == "forming" and isinstance(request, Await | Create)
-
-
-# A host is replaced
 
 
 def _replacing(state: ReplicaGroup, request: Replace | Joining | Unable | Replaced) -> tuple[Event, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from concerted.consensus import replica_group
-from concerted.consensus.keeping import Replicated
+from concerted.consensus.keeping import Bounds, Replicated
 from concerted.consensus.replacing import Replace
 from concerted.machine import Look
 from concerted.ports.commands import Role
@@ -43,7 +43,7 @@ class CreateReplicaGroup(OfReplicaGroup, frozen=True, kw_only=True):
 
     def request(self, caller: Caller) -> Any:
         """Return what is asked of the machine."""
-        settings = caller.config.strategies.consensus
+        settings, kept = caller.config.strategies.consensus, caller.config.replica_groups
         timeout_s, heartbeat_s, batch = self.election_timeout_s, self.heartbeat_interval_s, self.batch_count
         return replica_group.Create(
             id=self.id,
@@ -54,6 +54,12 @@ class CreateReplicaGroup(OfReplicaGroup, frozen=True, kw_only=True):
             election_timeout_s=float(settings.election_timeout) if timeout_s is None else timeout_s,
             heartbeat_interval_s=float(settings.heartbeat_interval) if heartbeat_s is None else heartbeat_s,
             batch_count=settings.log_replication_batch_size if batch is None else batch,
+            bounds=Bounds(
+                objects_count=kept.max_objects,
+                size_bytes=kept.max_bytes,
+                past_count=kept.max_past,
+                past_after_s=float(kept.retention),
+            ),
         )
 
 

@@ -123,6 +123,9 @@ def _step(machine: Machine[Any], state: Any, request: Any, now: Instant) -> _Ste
         new = request.events[known + 1 - request.first :]
         return _Step([(event, at) for event, at, _ in new], [send for *_, sends in new for send in sends])
     if is_elsewhere(state):
+        if getattr(state, "is_over", False):  # all of it is here: who comes too late is told so, and nothing happens
+            step = machine.decide(state, request, now)
+            assert not step.events, f"{step.events} of what is over elsewhere"
         return _Step()
     step = machine.decide(state, request, now)
     return _Step([(event, now) for event in step.events], step.sends, step.wake_at)

@@ -21,13 +21,14 @@ import msgspec
 
 from concerted.consensus.agreement import Propose
 from concerted.consensus.entries import Entry, Snapshot
-from concerted.consensus.keeping import Replicated
+from concerted.consensus.keeping import BOUNDS, Bounds, Replicated
 from concerted.consensus.quorum import NodeId
 from concerted.consensus.sessions import Answer, Sessions
 from concerted.errors import ConcertedError, Invalid, NotAllowed, NotFound
 from concerted.machine import Event, Look, Machine, Result, Send, Wake
 from concerted.ports.commands import decode_command
 from concerted.ports.primitive import Ask, Caller
+from concerted.replicas.past import Past
 from concerted.replicas.protocols.entering import Entering, Proposed
 from concerted.values import AgentId, Instant
 
@@ -41,16 +42,21 @@ MACHINES: Mapping[str, str] = {
 
 AGREEMENT = "agreement"
 LEADERLESS = "paxos agrees on a value without a leader and without a log: propose one; there is nothing to open"
+GROWING = (".created", ".appended")  # ends the kinds of events that begin something, or make a log longer
 DEPTH = 100  # of lists and objects within each other, in a command
 UNWRITABLE = (TypeError, UnicodeError, RecursionError, NotImplementedError)  # what encoding a strange value raises
 
 
 class Given(msgspec.Struct, frozen=True, array_like=True):
-    """What a client wants done: a command as JSON, and for whom."""
+    """What a client wants done: a command as JSON, and for whom.
+
+    copied: the coordinator says that it has so many events of the object in its own log.
+    """
 
     command: bytes
     agent: str
     is_admin: bool = False
+    copied: int = 0
 
 
 class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -76,25 +82,37 @@ class KeptEvent(msgspec.Struct, frozen=True, array_like=True):
 
 @dataclass(slots=True, eq=False)
 class Thing:
-    """One object.  events: all there were; its state follows from them."""
+    """One object.  events: all there were; its state follows from them.  size_bytes: what they take.
+
+    packed: all of it for a snapshot, once it is over and changes no more.
+    """
 
     machine: Machine[Any]
     state: Any = None
     wake_at: Instant | None = None
     events: list[KeptEvent] = field(default_factory=list)
+    size_bytes: int = 0
+    packed: msgspec.Raw | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing will happen to it any more."""
+        return bool(getattr(self.state, "is_over", False))
 
 
 class Kept:
     """All of it.
 
-    algorithm: how the log is kept.  honest: how many replicas must have said a time; 1 where none lies.
+    algorithm: how the log is kept.  honest: how many replicas must have said a time; 1 where none lies.  bounds: of
+    what is kept; where they are reached nothing new is taken, and what is there goes on.
 
     index: the last entry that was applied.  now: the group's time; term: the newest that was said.
     touched: the objects that the last entry changed; settled: those of them for which somebody's wait may be over.
     """
 
     def __init__(
-        self, algorithm: Replicated = "raft", honest: int = 1, entering: Entering = Entering(0)  # noqa: B008 -- frozen
+        self, algorithm: Replicated = "raft", honest: int = 1, entering: Entering = Entering(0),  # noqa: B008 -- frozen
+        bounds: Bounds = BOUNDS,
     ) -> None:  # fmt: skip
         self.algorithm: Replicated = algorithm
         self.honest = honest
@@ -105,7 +123,10 @@ class Kept:
         self.now: Instant = 0.0
         self.touched: list[str] = []
         self.settled: list[str] = []
+        self.size_bytes = 0
         self.sessions = Sessions()
+        self._bounds = bounds
+        self._past = Past(bounds)
         self._said: dict[NodeId, tuple[Instant, int]] = {}  # by each proposer: the latest time and term
         self._things: dict[str, Thing] = {}
         self._wakes: dict[str, Instant] = {}  # object -> when the time should be said to it
@@ -124,6 +145,8 @@ class Kept:
         proposed, self._only_for = entered.proposed, entered.only_for
         if entered.says_time:
             self._hear(proposed)
+        for stream in self._past.due(self.now):
+            self._let_go(stream)
         if not proposed.command:
             self._wake_due()
             return None
@@ -154,15 +177,18 @@ class Kept:
         try:
             given, command = read_given(body)
             if self._only_for is not None:
-                given = self._speaking(given)
+                given = _speaking(given, self._only_for)
             if self.algorithm == "paxos" and command.kind == AGREEMENT:
                 raise Invalid(LEADERLESS)
             stream = stream_of(command)
+            self._past.require_here(stream)
             thing = self._things.get(stream) or Thing(machine_of(command.kind))
+            if given.copied:
+                self._release(stream, given)
             request = command.request(self._caller(given))
             if command.attaches and thing.state is not None:
                 request = Look()
-            self._decide(stream, thing, request)
+            self._decide(stream, thing, request, is_bounded=True)
             result = thing.machine.answer(thing.state, request, self.now)
             return _encode(Outcome(self.index, self.term, ok=msgspec.Raw(_encode(result))))
         except ConcertedError as error:
@@ -171,15 +197,17 @@ class Kept:
             wrong = Invalid(f"what was given has no JSON form and cannot be kept: {error}")
             return _encode(Outcome(self.index, self.term, error=wrong.to_wire()))
 
-    def _decide(self, stream: str, thing: Thing, request: Any) -> None:
+    def _decide(self, stream: str, thing: Thing, request: Any, *, is_bounded: bool = False) -> None:
         """Let a machine decide, and take over what it decides; a refusal changes nothing.
 
         Raises:
-            ConcertedError: the machine refuses.
+            ConcertedError: the machine refuses, or there is no room for what is new.
         """
         step = thing.machine.decide(thing.state, request, self.now)
+        if is_bounded and any(event.kind.endswith(GROWING) for event in step.events):
+            self._past.require_room(len(self._things), self.size_bytes, opens=thing.state is None)
         state = thing.state
-        kept = [self._kept(_said_in(event, self.term)) for event in step.events]
+        kept = [_kept(_said_in(event, self.term), self.index, self.now) for event in step.events]
         events = [_event(each) for each in kept]  # as a snapshot has them: who restores one is to be in the same state
         for event in events:
             state = thing.machine.evolve(state, event, self.now)
@@ -188,33 +216,34 @@ class Kept:
             if step.sends:
                 thing.events[-1] = msgspec.structs.replace(thing.events[-1], sends=step.sends)
             self._things[stream] = thing
+            size = sum(len(_pack.encode(each)) for each in thing.events[-len(events) :])
+            thing.size_bytes += size
+            self.size_bytes += size
             self.touched.append(stream)
             if any(True for event in events for _ in thing.machine.wakes(event)):
                 self.settled.append(stream)
         thing.state = state
         if stream in self._things:
-            self._set_wake(stream, thing, step.wake_at)
+            _set_wake(self._wakes, stream, thing, step.wake_at)
 
-    def _set_wake(self, stream: str, thing: Thing, at: Instant | None) -> None:
-        thing.wake_at = at
-        if at is not None:
-            self._wakes[stream] = at
-        else:
-            self._wakes.pop(stream, None)
-
-    def _kept(self, event: Event) -> KeptEvent:
-        data = msgspec.json.decode(_encode(event.data))
-        return KeptEvent(self.index, self.now, event.kind, event.agent, event.ref, data)
-
-    def _speaking(self, given: Given) -> Given:
-        """Return what was given as said by whom it may be said.
+    def _release(self, stream: str, given: Given) -> None:
+        """Take note of how far the coordinator has copied something; what is over, and copied in whole, leaves in time.
 
         Raises:
-            NotAllowed: by somebody else than it names.
+            NotAllowed: somebody else says so.
         """
-        if given.agent != self._only_for:
-            raise NotAllowed(f"{self._only_for} may not speak for {given.agent} in this group", agent=self._only_for)
-        return msgspec.structs.replace(given, is_admin=False)
+        if not given.is_admin:
+            raise NotAllowed(f"{given.agent} may not let go of {stream}; the coordinator does, when it has all of it")
+        thing = self._things.get(stream)
+        if thing is not None and thing.is_over and given.copied >= len(thing.events):
+            self._past.release(stream, self.now)
+
+    def _let_go(self, stream: str) -> None:
+        thing = self._things.pop(stream)
+        self.size_bytes -= thing.size_bytes
+        self._past.leave(stream, thing.state.status, [_pack.encode(each) for each in thing.events], self.now)
+        self.touched.append(stream)
+        self.settled.append(stream)
 
     def _caller(self, given: Given) -> Caller:
         return Caller(AgentId(given.agent), given.is_admin, self.now, kept_by=self.algorithm)
@@ -225,10 +254,11 @@ class Kept:
         """Answer a command that changes nothing; return the answer and which object it is about.
 
         Raises:
-            ConcertedError: there is no such thing, or the command is none.
+            ConcertedError: there is no such thing any more, or never was, or the command is none.
         """
         given, command = read_given(body)
         stream = stream_of(command)
+        self._past.require_here(stream)
         thing = self._things.get(stream) or self._agreed.get(stream)
         if thing is None:
             raise NotFound(f"this group keeps no {command.kind} {command.id}", id=command.id)
@@ -295,31 +325,39 @@ class Kept:
         created, chosen = thing.machine.decide(None, request, proposed.at).events
         for event in (_said_in(created, 1), _said_in(chosen, rounds)):
             thing.state = thing.machine.evolve(thing.state, event, proposed.at)
-            thing.events.append(msgspec.structs.replace(self._kept(event), at=proposed.at))
+            thing.events.append(_kept(event, self.index, proposed.at))
         return thing
 
     # Snapshots
 
     def dump(self) -> bytes:
         """Return everything, for a snapshot."""
-        things = [(stream, thing.wake_at, thing.events) for stream, thing in self._things.items()]
-        return _pack.encode((self.index, self.term, self.now, self._said, self.sessions.dump(), things))
+        things = [_packed(stream, thing) for stream, thing in self._things.items()]
+        past = self._past.dump()
+        return _pack.encode((self.index, self.term, self.now, self._said, self.sessions.dump(), past, things))
 
     def restore(self, snapshot: Snapshot) -> None:
         """Become what another replica was at a snapshot."""
-        index, term, now, said, sessions, things = _dumped.decode(snapshot.data)
+        index, term, now, said, sessions, past, things = _dumped.decode(snapshot.data)
         assert index == snapshot.index, f"a snapshot of entry {index} under the name {snapshot.index}"
         self.index, self.term, self.now, self._said = index, term, now, said
         self.sessions = Sessions.load(sessions)
+        self._past.load(past)
         self._things, self._wakes = {}, {}
-        for stream, wake_at, events in things:
-            machine = machine_of(stream.partition(":")[0])
-            state = None
-            for each in events:
-                state = machine.evolve(state, _event(each), each.at)
-            thing = self._things[stream] = Thing(machine, state, events=events)
-            self._set_wake(stream, thing, wake_at)
+        self.size_bytes = 0
+        for stream, wake_at, size_bytes, events in things:
+            thing = self._things[stream] = _thing(stream, size_bytes, events)
+            self.size_bytes += size_bytes
+            _set_wake(self._wakes, stream, thing, wake_at)
         self.touched = self.settled = list(self._things)
+
+
+def _set_wake(wakes: dict[str, Instant], stream: str, thing: Thing, at: Instant | None) -> None:
+    thing.wake_at = at
+    if at is not None:
+        wakes[stream] = at
+    else:
+        wakes.pop(stream, None)
 
 
 def _event(kept: KeptEvent) -> Event:
@@ -350,6 +388,41 @@ def read_given(body: bytes) -> tuple[Given, Ask]:
             f"groups of replicas keep {', '.join(MACHINES)}; {type(command).__name__} is about something else"
         )
     return given, command
+
+
+def _kept(event: Event, index: int, at: Instant) -> KeptEvent:
+    data = msgspec.json.decode(_encode(event.data))
+    return KeptEvent(index, at, event.kind, event.agent, event.ref, data)
+
+
+def _speaking(given: Given, only_for: AgentId) -> Given:
+    """Return what was given as said by whom it may be said.
+
+    Raises:
+        NotAllowed: by somebody else than it names.
+    """
+    if given.agent != only_for:
+        raise NotAllowed(f"{only_for} may not speak for {given.agent} in this group", agent=only_for)
+    return msgspec.structs.replace(given, is_admin=False)
+
+
+def _thing(stream: str, size_bytes: int, events: list[KeptEvent]) -> Thing:
+    """Return an object by all that has happened to it."""
+    machine, state = machine_of(stream.partition(":")[0]), None
+    for each in events:
+        state = machine.evolve(state, _event(each), each.at)
+    return Thing(machine, state, events=events, size_bytes=size_bytes)
+
+
+def _packed(stream: str, thing: Thing) -> Any:
+    """Return an object for a snapshot; of what is over the bytes are kept, so that the next one costs nothing."""
+    if thing.packed is not None:
+        return thing.packed
+    whole = (stream, thing.wake_at, thing.size_bytes, thing.events)
+    if thing.is_over:
+        thing.packed = msgspec.Raw(_pack.encode(whole))
+        return thing.packed
+    return whole
 
 
 def _require_leaderless(command: Ask, request: Any) -> None:
@@ -392,5 +465,13 @@ _pack = msgspec.msgpack.Encoder()
 _encode = msgspec.json.Encoder(order="deterministic").encode
 _given = msgspec.msgpack.Decoder(Given)
 _dumped = msgspec.msgpack.Decoder(
-    tuple[int, int, float, dict[int, tuple[float, int]], bytes, list[tuple[str, float | None, list[KeptEvent]]]]
+    tuple[
+        int,
+        int,
+        float,
+        dict[int, tuple[float, int]],
+        bytes,
+        bytes,
+        list[tuple[str, float | None, int, list[KeptEvent]]],
+    ]
 )

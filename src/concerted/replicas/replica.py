@@ -90,7 +90,7 @@ class Replica:
         self.kind: Kind = kind_of(group.algorithm)
         self.entering = self.kind.entering(group, node, private)
         honest = tolerates("pbft", count) + 1 if self.kind.is_signed else 1
-        self.kept = Kept(group.algorithm, honest, self.entering)
+        self.kept = Kept(group.algorithm, honest, self.entering, group.bounds)
         self._file = file
         self._heard = heard
         self._loop = asyncio.get_running_loop()

@@ -10,7 +10,7 @@ from collections.abc import Collection
 
 import msgspec
 
-from concerted.consensus.keeping import Replicated
+from concerted.consensus.keeping import Bounds, Replicated
 from concerted.consensus.quorum import NodeId
 from concerted.consensus.replica_group import SIZES, warnings_for
 from concerted.errors import Invalid
@@ -31,8 +31,8 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
 
     replicas: id -> where it listens.  hosts: id -> the agent beside which it runs, if it does.  secret: who does not
     know it is not listened to.  keys: of a group that must survive lies, id -> public key; clients: name -> public
-    key.  founders: the replicas that it began with, if they were others; joining: those that are no members yet.  The
-    durations and the size of a batch are the specification's.
+    key.  founders: the replicas that it began with, if they were others; joining: those that are no members yet.
+    bounds: of what it keeps.  The durations and the size of a batch are the specification's.
     """
 
     id: str
@@ -47,6 +47,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     election_timeout_s: float = 10.0
     heartbeat_interval_s: float = 2.0
     batch_count: int = 100
+    bounds: Bounds = Bounds()
 
     def address(self, node: NodeId) -> Address:
         """Return where a replica listens.

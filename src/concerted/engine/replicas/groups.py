@@ -230,6 +230,7 @@ class Groups:
             election_timeout_s=terms.election_timeout_s,
             heartbeat_interval_s=terms.heartbeat_interval_s,
             batch_count=terms.batch_count,
+            bounds=terms.bounds,
         )
 
     async def _dismiss(self, id: str) -> None:
@@ -255,10 +256,11 @@ class Groups:
     # Finding one
 
     async def fitting(self, algorithm: Replicated, hosts: tuple[AgentId, ...]) -> str | None:
-        """Return a group that is ready: with these hosts, or if none are named any of this algorithm."""
+        """Return a group that is ready and has room: with these hosts, or if none are named any of this algorithm."""
         for record in await self._of.store.find(PrimitiveRecord, {"kind": KIND, "status": "ready"}):
             state: ReplicaGroup = (await self._of.primitives.host.reach(KIND, record.id)).state
-            if state.terms.algorithm == algorithm and (not hosts or sorted(state.hosts) == sorted(hosts)):
+            is_fit = state.terms.algorithm == algorithm and (not hosts or sorted(state.hosts) == sorted(hosts))
+            if is_fit and state.has_room:
                 return record.id
         return None
 

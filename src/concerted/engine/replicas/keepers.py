@@ -18,7 +18,7 @@ from concerted.consensus.keeper import Choose, Keeper
 from concerted.consensus.keeping import REPLICATED, Replicated, is_elsewhere
 from concerted.consensus.replica_group import Entrust, ReplicaGroup
 from concerted.engine.replicas.groups import KIND, LOOK_S, Groups
-from concerted.errors import ConcertedError, TimedOut
+from concerted.errors import ConcertedError, Overloaded, TimedOut
 from concerted.machine import Result
 from concerted.ports.primitive import Ask, Caller
 from concerted.ports.replica_groups import CreateReplicaGroup
@@ -62,7 +62,9 @@ class Keepers:
                 tended = await self._keeper(stream)  # it is on its way
             else:
                 return
-        elif not is_elsewhere(held.state) or (command.looks and await self._is_past(stream)):
+        elif not is_elsewhere(held.state) or getattr(held.state, "is_over", False):
+            return  # what is over is copied in whole, and nothing happens to it any more
+        elif command.looks and await self._is_past(stream):
             return
         else:
             tended = await self._keeper(stream)
@@ -119,6 +121,7 @@ class Keepers:
         hosts: tuple[AgentId, ...] = getattr(command, "replicas", ())
         if named is not None:
             await self._groups.ready(named, algorithm)
+            self._require_room((await self._of.primitives.host.reach(KIND, named)).state)
             return Choose(named, (), instead_of)
         there = await self._groups.fitting(algorithm, hosts)
         if there is not None:
@@ -128,10 +131,23 @@ class Keepers:
         replica_group.decide(None, making.request(caller), caller.now)  # a group that cannot be is not chosen
         return Choose(making.id, making.hosts, instead_of)
 
+    def _require_room(self, group: ReplicaGroup) -> None:
+        """Make sure that a group may keep one thing more.
+
+        Raises:
+            Overloaded: it is full.
+        """
+        if not group.has_room:
+            raise Overloaded(
+                f"group {group.terms.id} is full: it keeps {len(group.objects)} decisions, agreements and logs, and "
+                f"has kept {len(group.past)} more; name another one, or none, and one that has room is found or made",
+                bound=group.terms.bounds.objects_count,
+            )
+
     async def _came_to_nothing(self, chosen: Keeper, stream: str) -> bool:
         """Say whether the group that was chosen is over, and never kept the thing."""
         state: ReplicaGroup | None = (await self._of.primitives.host.reach(KIND, chosen.group)).state
-        return state is not None and state.is_over and stream not in state.objects
+        return state is not None and state.is_over and not state.has(stream)
 
     def _patience_s(self) -> float:
         """Return how long a group may take: a command's time, or as many elections as may fail if that is longer."""
@@ -158,7 +174,7 @@ class Keepers:
             return state
         chosen: Keeper | None = (await host.reach(KEEPER, stream)).state
         group: ReplicaGroup | None = None if chosen is None else (await host.reach(KIND, chosen.group)).state
-        if chosen is None or group is None or stream not in group.objects:
+        if chosen is None or group is None or not group.has(stream):
             return None
         if len(self._known) >= KNOWN_COUNT:
             self._known.clear()

@@ -11,19 +11,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from concerted.consensus.replica_group import Accuse, Lead, ReplicaGroup, tolerates
+from concerted.consensus.replica_group import Accuse, Lead, Release, ReplicaGroup, tolerates
 from concerted.engine.replicas.places import coordinator_key
 from concerted.engine.replicas.replacing import replace_host
 from concerted.errors import ConcertedError, TimedOut, Unreachable, WrongPhase
 from concerted.machine import Copied, Event, Lost
 from concerted.messages import HostReplica
+from concerted.ports.agreements import GetAgreement
+from concerted.ports.decisions import GetDecision
+from concerted.ports.primitive import Ask
 from concerted.replicas.clients.speaking import client_for
-from concerted.replicas.kept import KeptEvent
+from concerted.replicas.kept import AGREEMENT, KeptEvent
 from concerted.replicas.spec import COORDINATOR, Group
 from concerted.replicas.status import Status
 from concerted.values import AgentId
@@ -35,6 +38,7 @@ __all__ = ["Tended"]
 
 FOLLOW_S = 60.0  # how long one question for news waits
 STATUS_S = 1.0  # how long a replica may take to say how it stands
+LOOKS: Mapping[str, Callable[..., Ask]] = {"agreement": GetAgreement, "decision": GetDecision}  # what may be over
 HOST_S = 10.0  # how long an agent may take to start a replica
 
 
@@ -107,6 +111,24 @@ class Tended:
                 known = await self._known(stream)
                 with contextlib.suppress(TimedOut):
                     await self._write(stream, known, await self.client.events(stream, known, timeout_s=FOLLOW_S))
+            await self._release(stream)
+
+    async def _release(self, stream: str) -> None:
+        """Tell the group that all of something that is over is in our log: it need not keep it for ever."""
+        kind, _, id = stream.partition(":")
+        look = LOOKS.get(kind)
+        state: ReplicaGroup = (await self._of.primitives.host.reach("replica_group", self.id)).state
+        if look is None or stream not in state.objects or (self.group.algorithm, kind) == ("paxos", AGREEMENT):
+            return
+        while True:
+            try:
+                await self.client.do(look(id=id), is_admin=True, copied=await self._known(stream), timeout_s=FOLLOW_S)
+            except TimedOut:
+                continue
+            except WrongPhase:  # it has left already, and this was not noted
+                pass
+            break
+        await self._of.primitives.host.decide("replica_group", self.id, Release(stream))
 
     async def _known(self, stream: str) -> int:
         kind, _, id = stream.partition(":")

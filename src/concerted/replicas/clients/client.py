@@ -48,14 +48,18 @@ class GroupClient:
         self._opening: asyncio.Task[Session] | None = None
         self._closed = False
 
-    async def do(self, command: Ask, *, agent: str | None = None, is_admin: bool = False, timeout_s: float) -> Any:
+    async def do(
+        self, command: Ask, *, agent: str | None = None, is_admin: bool = False, copied: int = 0, timeout_s: float
+    ) -> Any:  # fmt: skip
         """Have a command put into the group's log and carried out, once; return its result.
+
+        copied: the coordinator, which asks, has so many events of the object in its own log.
 
         Raises:
             ConcertedError: it is refused.  Unreachable: the client was closed.  TimedOut: no answer in time; whether it
                 was done is learned by asking again.
         """
-        body = self._given(command, agent, is_admin)
+        body = self._given(command, agent, is_admin, copied)
         try:
             async with asyncio.timeout(timeout_s):
                 if self.group.algorithm == "paxos" and command.kind == AGREEMENT:  # no leader is needed
@@ -214,8 +218,8 @@ class GroupClient:
         finally:
             self._opening = None
 
-    def _given(self, command: Ask, agent: str | None, is_admin: bool) -> bytes:
-        return _pack(Given(_json(command), agent or self.name, is_admin))
+    def _given(self, command: Ask, agent: str | None, is_admin: bool, copied: int = 0) -> bytes:
+        return _pack(Given(_json(command), agent or self.name, is_admin, copied))
 
     def _result(self, command: Ask, outcome: Outcome) -> Any:
         if outcome.error is not None:
@@ -247,13 +251,10 @@ class GroupClient:
                     is_sent_on = True
                     continue
             elif asked == self._leader and (told is None or told.status == "not_leader"):
-                self._leader = self._next_after(asked)
+                self._leader = next((node for node in self._order if node > asked), self._order[0])
             is_sent_on = False
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-
-    def _next_after(self, asked: NodeId) -> NodeId:
-        return next((node for node in self._order if node > asked), self._order[0])
 
     async def _learn_from(self, node: NodeId) -> None:
         """Learn who the members are, from one who knows of a leader that we do not know."""
