@@ -37,7 +37,7 @@ RESULTS = {
 }
 OPTIONS = {"scores", "manager", "level"}  # of a strategy, that are no settings
 OPTIONS |= {"space", "points", "distances", "options", "neighbours"}
-OPTIONS |= {"constraints", "history"}
+OPTIONS |= {"constraints", "history", "links", "unions"}
 
 PENALTIES = ("late_penalty", "failure_penalty", "decommitment_penalty", "penalty_cap", "max_levels", "max_contractors")
 
