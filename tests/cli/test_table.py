@@ -1,5 +1,6 @@
 """The table of commands: light to start, true to the commands, and all of it in docs/cli.md."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,15 @@ def test_docs_have_every_command_and_option(name: str) -> None:
         if option.startswith("--") and f"`{option}" not in section and option not in {"--json", "--store"}
     ]
     assert not missing, f"docs/cli.md, section `concerted {name}`: describe {missing}"
+
+
+def test_docs_describe_no_option_twice_in_one_table() -> None:
+    tables = re.findall(r"^\| option \|.*\n(?:\|.*\n)+", DOCS, re.MULTILINE)
+    rows = [re.findall(r"^\| `(--[\w-]+)", table, re.MULTILINE) for table in tables]
+    twice = [option for options in rows for option in sorted(set(options)) if options.count(option) > 1]
+
+    assert len(tables) > 10
+    assert not twice, f"docs/cli.md: one row for each of {twice}"
 
 
 def test_docs_have_every_exit_code() -> None:
