@@ -35,3 +35,17 @@ def concerted(
         return Ended(ended.value.code, captured.out, captured.err)
 
     return call
+
+
+@pytest.fixture
+def concerted_with_a_deadline(concerted: Callable[..., Ended]) -> Callable[..., Ended]:
+    """Call a command with a deadline that is soon over, and not so soon that the command comes after it."""
+
+    def call(*words: str) -> Ended:
+        for deadline in ("50ms", "1s", "20s"):
+            ended = concerted(*words, "--deadline", deadline)
+            if "is not in the future" not in ended.err:
+                return ended
+        raise AssertionError(ended.err)
+
+    return call

@@ -66,8 +66,8 @@ def test_an_agreement_is_opened_waited_for_and_shown(concerted: Any) -> None:
     assert concerted("agreement", "wait", "k", "--no-wait").out == "3\n"
 
 
-def test_an_agreement_that_lapses_has_exit_code_4(concerted: Any) -> None:
-    concerted("agreement", "open", "k", "--deadline", "50ms")
+def test_an_agreement_that_lapses_has_exit_code_4(concerted: Any, concerted_with_a_deadline: Any) -> None:
+    concerted_with_a_deadline("agreement", "open", "k")
     waited = concerted("agreement", "wait", "k")
 
     assert (waited.code, waited.out) == (4, "")

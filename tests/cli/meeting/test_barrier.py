@@ -53,15 +53,15 @@ def test_the_elected_party_runs_its_action_and_all_get_what_it_printed(concerted
 
 
 @pytest.mark.parametrize(
-    ("action", "why"),
+    ("action", "within", "why"),
     [
-        ("sh -c 'echo first; echo second thoughts >&2; exit 3'", "sh ended with exit code 3: second thoughts"),
-        ("sleep 30", "ann did not say in time that it is done"),
+        ("sh -c 'echo first; echo second thoughts >&2; exit 3'", "60s", "sh ended with exit code 3: second thoughts"),
+        ("sleep 30", "300ms", "ann did not say in time that it is done"),
     ],
 )
-def test_an_action_that_fails_breaks_the_generation_for_all(concerted: Any, action: str, why: str) -> None:
+def test_an_action_that_fails_breaks_the_generation_for_all(concerted: Any, action: str, within: str, why: str) -> None:
     ended = concerted(
-        "barrier", "arrive", "b", "--parties", "1", "--as", "ann", "--action", action, "--action-timeout", "300ms"
+        "barrier", "arrive", "b", "--parties", "1", "--as", "ann", "--action", action, "--action-timeout", within
     )
 
     assert ended.code == 1

@@ -41,9 +41,6 @@ def test_a_question_is_put_voted_on_and_decided(concerted: Any) -> None:
     [
         ({"ann": "reject", "bob": "reject"}, (), 1, "rejected"),
         ({"ann": "accept", "bob": "accept", "cy": "reject"}, ("--veto", "cy"), 1, "rejected"),
-        ({}, ("--deadline", "200ms"), 4, "lapsed"),
-        ({}, ("--deadline", "200ms", "--silence", "accept"), 0, "accepted"),
-        ({}, ("--deadline", "200ms", "--silence", "accept", "--quorum", "1/3"), 4, "lapsed"),
         ({"ann": "accept", "bob": "abstain", "cy": "abstain"}, ("--base", "cast"), 0, "accepted"),
         ({"ann": "accept"}, ("--weight", "ann=3"), 0, "accepted"),
     ],
@@ -54,6 +51,24 @@ def test_the_exit_code_is_0_only_if_it_was_accepted(
     concerted(*ASK, *terms, "--no-wait")
     for name, choice in votes.items():
         concerted("vote", "d", choice, "--as", name)
+
+    ended = concerted("decision", "wait", "d", "--json")
+
+    assert (ended.code, ended.json()["status"]) == (code, status)
+
+
+@pytest.mark.parametrize(
+    ("terms", "code", "status"),
+    [
+        ((), 4, "lapsed"),
+        (("--silence", "accept"), 0, "accepted"),
+        (("--silence", "accept", "--quorum", "1/3"), 4, "lapsed"),
+    ],
+)
+def test_the_exit_code_of_what_its_deadline_ends_is_0_only_if_silence_accepts(
+    concerted: Any, concerted_with_a_deadline: Any, terms: tuple[str, ...], code: int, status: str
+) -> None:
+    concerted_with_a_deadline(*ASK, *terms, "--no-wait")
 
     ended = concerted("decision", "wait", "d", "--json")
 

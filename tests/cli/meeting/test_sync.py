@@ -54,8 +54,10 @@ def test_waiting_ends_in_time_with_exit_code_4_and_says_how_to_go_on(
     assert concerted("sync", "status", "p", "--json").json()["arrived"] == 1
 
 
-def test_a_deadline_that_has_passed_is_exit_code_4_and_who_comes_after_it_is_refused(concerted: Any) -> None:
-    concerted("sync", "create", "p", "--participants", "ann,bob", "--deadline", "200ms")
+def test_a_deadline_that_has_passed_is_exit_code_4_and_who_comes_after_it_is_refused(
+    concerted: Any, concerted_with_a_deadline: Any
+) -> None:
+    concerted_with_a_deadline("sync", "create", "p", "--participants", "ann,bob")
 
     waited = concerted("sync", "wait", "p")
     late = concerted("sync", "arrive", "p", "--as", "ann")
