@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from concerted.cli.exits import FAILED, OK, TIMED_OUT, show_note
+from concerted.cli.meeting.kept import kept_as, kept_options
 from concerted.cli.options import json_option, store_option
 from concerted.cli.output import ago, write_json
 from concerted.cli.primitives import acting, as_option, do, names, patience, span, wait_options, who_waits
@@ -30,8 +31,7 @@ def as_value(given: str) -> Any:
 
 def _terms(function: Any) -> Any:
     for option in (
-        click.option("--algorithm", metavar="NAME", help="How the log is kept: by the store, or by replicas."),
-        click.option("--group", metavar="ID", help="Which group of replicas keeps it."),
+        kept_options,
         click.option("--proposers", type=names, metavar="A,B", help="Who may propose; by default everybody."),
         click.option("--deadline", type=span, metavar="SPAN", help="When it lapses if nobody has proposed, from now."),
         click.option(
@@ -125,9 +125,7 @@ def _given(given: Mapping[str, Any]) -> dict[str, Any]:
         "valid": given["valid"],
         "deadline_s": given["deadline"],
         "proposers": given["proposers"],
-        "algorithm": given["algorithm"],
-        "group": given["group"],
-    }
+    } | kept_as(given)
 
 
 def _show(told: AgreementResult, *, as_json: bool, mine: bool = False) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from concerted.cli.exits import FAILED, OK, TIMED_OUT, show_note
+from concerted.cli.meeting.kept import kept_as, kept_options
 from concerted.cli.options import json_option, store_option
 from concerted.cli.output import ago, clip, write_json, write_table
 from concerted.cli.primitives import (
@@ -70,12 +71,7 @@ def _terms(function: Function) -> Function:
     """Add the options with which a decision is opened."""
     for option in (
         click.option("--id", "id", metavar="ID", help="By default a new one; with it the same line goes on waiting."),
-        click.option("--replicas", type=names, default=(), metavar="A,B,C", help="Beside which agents it is kept."),
-        click.option("--group", metavar="ID", help="Which group of replicas keeps it; by default one that is there."),
-        click.option(
-            "--algorithm", metavar="NAME",
-            help="How the log is kept: by the store (the default), or by replicas: raft, paxos, pbft.",
-        ),
+        kept_options,
         click.option("--key", "keys", type=_key, multiple=True, metavar="NAME=KEY", help="A voter who must sign."),
         click.option("--proposal", type=json_value, metavar="JSON", help="What is proposed, for programs."),
         click.option("--option", "options", multiple=True, metavar="NAME", help="What to choose from, one each."),
@@ -285,11 +281,8 @@ def _opening(given: Mapping[str, Any]) -> dict[str, Any]:
         "deadline_s": given["deadline"],
         "proposal": given["proposal"],
         "keys": dict(given["keys"]),
-        "algorithm": given["algorithm"],
-        "group": given["group"],
-        "replicas": tuple(given["replicas"]),
     }
-    return terms | ({"options": given["options"]} if given["options"] else {})
+    return terms | kept_as(given) | ({"options": given["options"]} if given["options"] else {})
 
 
 def _read(file: Path) -> str:

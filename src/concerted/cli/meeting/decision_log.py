@@ -8,6 +8,7 @@ import click
 
 from concerted.cli.exits import OK, show_note
 from concerted.cli.meeting.agree import as_value
+from concerted.cli.meeting.kept import kept_as, kept_options
 from concerted.cli.options import json_option, store_option
 from concerted.cli.output import clip, clock, write_json
 from concerted.cli.primitives import acting, as_option, do, names, span
@@ -84,14 +85,13 @@ def read(name: str, store: str | None, as_json: bool, **given: Any) -> int:
 @log.command(short_help="Make a log to which only some may append.")
 @click.argument("name")
 @click.option("--writers", type=names, metavar="A,B", help="Who may append; by default everybody.")
-@click.option("--algorithm", metavar="NAME", help="How the log is kept: by the store, or by replicas.")
-@click.option("--group", metavar="ID", help="Which group of replicas keeps it.")
+@kept_options
 @as_option
 @store_option
 @json_option
 def create(name: str, agent: str | None, store: str | None, as_json: bool, **given: Any) -> int:
     """Make a log to which only some may append; again on the same terms, it is the same one."""
-    terms = {"writers": given["writers"] or (), "algorithm": given["algorithm"], "group": given["group"]}
+    terms = {"writers": given["writers"] or ()} | kept_as(given)
     told = do(store, lambda session: session.log(name).create(agent=acting(agent), **terms))
     return _show(told, as_json=as_json)
 
