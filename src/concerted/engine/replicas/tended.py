@@ -185,7 +185,7 @@ class Tended:
             for node, each in zip(nodes, stand, strict=True):
                 if each is None:
                     await self.host(node)
-            pause_s = self.group.election_timeout_s
+            pause_s = self.group.election_timeout_s if known else self.group.heartbeat_interval_s
             if state.replacement is not None and not state.replacement.refusal:
                 await replace_host(self, self._of, state.replacement, [each for each in stand if each is not None])
                 pause_s = self.group.heartbeat_interval_s
