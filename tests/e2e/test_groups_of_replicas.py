@@ -192,6 +192,25 @@ def test_what_cannot_be_is_refused_in_words(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_who_says_nothing_of_how_a_thing_is_kept_takes_it_as_it_is_also_when_it_is_over(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with session(tmp_path) as coordinator:
+            await coordinator.replica_group("ops").create("raft", ["ann"])
+            await coordinator.agreement("port").create(algorithm="raft", group="ops")
+            first = await coordinator.agree("port", 80)
+            second = await coordinator.agree("port", 81)
+            assert [(each.value, each.yours) for each in (first, second)] == [(80, True), (80, False)]
+            with pytest.raises(Conflict, match="with other algorithm"):
+                await coordinator.agree("port", 80, algorithm="single")
+            assert (await coordinator.agreement("port").create()).algorithm == "raft"
+            ship = coordinator.decision("ship")
+            await ship.create("ship it?", ["ann"], algorithm="raft", group="ops")
+            await ship.vote("accept", agent="ann")
+            assert (await ship.create("ship it?", ["ann"])).status == "accepted"
+
+    asyncio.run(main())
+
+
 def test_a_group_that_is_ended_leaves_neither_processes_nor_files_and_all_that_it_kept(tmp_path: Path) -> None:
     async def main() -> None:
         async with session(tmp_path) as coordinator:

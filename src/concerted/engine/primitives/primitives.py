@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from concerted.consensus.keeping import is_elsewhere
 from concerted.engine.permissions import Principal, acting_as
 from concerted.engine.waits.mutual_waits import MutualWaits
 from concerted.errors import Conflict, Deadlock, NotFound
@@ -77,6 +78,9 @@ class Primitives:
 
     async def _decided(self, command: Ask, caller: Caller) -> Any:
         """Have the command's request decided and written; return it, or what stands for it if that is there already."""
+        state = (await self.host.reach(command.kind, command.id)).state
+        if is_elsewhere(state) and getattr(command, "algorithm", None) is None:  # as it is there
+            caller = msgspec.structs.replace(caller, kept_by=state.algorithm)
         request = command.request(caller)
         try:
             await self.host.decide(command.kind, command.id, request)
