@@ -22,7 +22,7 @@ from concerted.consensus.keeper import Choose
 from concerted.consensus.replacing import Replace
 from concerted.errors import Conflict, Invalid, NotAllowed, NotFound, Overloaded, WrongPhase
 from concerted.launch import Session
-from concerted.ports.commands import Events
+from concerted.ports.commands import Events, Status, Why
 from concerted.ports.store import Fenced, PrimitiveRecord, Stale, Write
 from concerted.stores.postgres.store import PostgresStore
 
@@ -224,6 +224,56 @@ def test_a_group_that_is_ended_leaves_neither_processes_nor_files_and_all_that_i
             assert await pids(coordinator, "ops") == {}
             assert not folder.exists()
             assert (await coordinator.decision("ship").get()).approved_by == ("ann",)
+
+    asyncio.run(main())
+
+
+def test_a_group_that_keeps_what_is_open_is_ended_by_force_alone(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with session(tmp_path) as coordinator:
+            ops = coordinator.replica_group("ops")
+            await ops.create("raft", ["ann"])
+            ship = coordinator.decision("ship")
+            await ship.create("ship it?", ["ann", "bob"], algorithm="raft", group="ops")
+            await coordinator.agreement("port").create(algorithm="raft", group="ops")
+            await coordinator.log("moves").append("e4", algorithm="raft", group="ops")
+            await coordinator.agree("done", 1, algorithm="raft", group="ops")
+            told = "group ops keeps agreement port, decision ship, log moves, which nobody could decide"
+            with pytest.raises(WrongPhase, match=told) as refused:
+                await ops.end()
+            assert refused.value.facts["open"] == ["agreement:port", "decision:ship", "decision_log:moves"]
+            assert (await ops.get()).status == "ready"
+            await coordinator.agree("port", 80)
+            with pytest.raises(WrongPhase, match="group ops keeps decision ship, log moves, which"):
+                await ops.end()
+
+            assert (await ops.end("moved", force=True)).status == "ended"
+
+            over = "its group of replicas, ops, is over (moved), and nobody can"
+            assert (await ship.get()).status == "voting"
+            with pytest.raises(WrongPhase, match=r"group ops is over: moved"):
+                await ship.wait(timeout_s=60)
+            assert (await ship.wait(timeout_s=0)).pending
+            for stream, what in (("decision:ship", "decide it"), ("decision_log:moves", "append to it")):
+                (waiting,) = (await coordinator.give(Why(subject=stream))).waiting
+                assert waiting.waiting_for == f"nothing: {over} {what} any more"
+            assert (await coordinator.give(Why(subject="agreement:port"))).waiting == ()
+            (blocked,) = (await coordinator.give(Status())).blocked
+            assert (blocked.subject, over in blocked.waiting_for) == ("decision:ship", True)
+            assert [entry.value for entry in await coordinator.log("moves").read()] == ["e4"]
+
+    asyncio.run(main())
+
+
+def test_a_group_keeps_nothing_open_when_a_decision_is_withdrawn(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with session(tmp_path) as coordinator:
+            await coordinator.replica_group("ops").create("raft", ["ann"])
+            await coordinator.decision("ship").create("ship it?", ["ann", "bob"], algorithm="raft", group="ops")
+            await coordinator.decision("ship").cancel("no time")
+            assert (await coordinator.replica_group("ops").end()).status == "ended"
+            assert (await coordinator.decision("ship").get()).status == "lapsed"
+            assert (await coordinator.give(Why(subject="decision:ship"))).waiting == ()
 
     asyncio.run(main())
 

@@ -59,10 +59,17 @@ class ReplicaGroup(Handle):
         command = replica_groups.ReplaceReplicaHost(id=self.id, old=AgentId(old), new=AgentId(new), agent=who)
         return await self._wait(command, timeout_s)  # type: ignore[no-any-return]
 
-    async def end(self, reason: str = "", *, agent: str | None = None) -> ReplicaGroupResult:
-        """Dismiss it: its replicas end, and their files are removed."""
+    async def end(self, reason: str = "", *, force: bool = False, agent: str | None = None) -> ReplicaGroupResult:
+        """Dismiss it: its replicas end, and their files are removed.
+
+        force: also while decisions or agreements that it keeps are open, or it keeps logs.  Nobody can decide them or
+        append to them any more: their outcome would have been that of the group's log.
+
+        Raises:
+            WrongPhase: something that it keeps is not over.  NotAllowed: neither its creator nor an admin asks.
+        """
         who = None if agent is None else AgentId(agent)
-        command = replica_groups.EndReplicaGroup(id=self.id, reason=reason, agent=who)
+        command = replica_groups.EndReplicaGroup(id=self.id, reason=reason, force=force, agent=who)
         return await self._ask(command)  # type: ignore[no-any-return]
 
     async def get(self) -> ReplicaGroupResult:

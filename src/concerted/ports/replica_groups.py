@@ -88,9 +88,13 @@ class ReplaceReplicaHost(OfReplicaGroup, frozen=True, kw_only=True):
 
 
 class EndReplicaGroup(OfReplicaGroup, frozen=True, kw_only=True):
-    """Dismiss a group, as its creator or an admin; what it has kept stays in the coordinator's log."""
+    """Dismiss a group, as its creator or an admin; what it has kept stays in the coordinator's log.
+
+    force: also while something that it keeps is open; that stays open for ever.
+    """
 
     reason: str = ""
+    force: bool = False
 
     def request(self, caller: Caller) -> Any:
         """Return what is asked of the machine."""

@@ -12,7 +12,7 @@ from concerted.story.decisions import decision_words
 from concerted.story.sentences import clock, some
 from concerted.values import Instant
 
-__all__ = ["OPEN", "about_primitive", "is_blocked", "record_waits"]
+__all__ = ["OPEN", "about_primitive", "is_blocked", "never_to_end", "record_waits"]
 
 # The statuses in which a primitive waits for somebody.
 OPEN = ("active", "closed", "entering", "inside", "tripped", "voting", "waiting")
@@ -70,6 +70,17 @@ def record_waits(
         since=record.created_at,
         unblocked_by=", ".join(unblockers[:UNBLOCKERS]),
         deadline=record.deadline_at,
+    )
+
+
+def never_to_end(record: PrimitiveRecord, group: str, reason: str) -> Waiting:
+    """Say of an open primitive that the group of replicas which kept it is over, and that nothing comes of it."""
+    what = "append to it" if record.kind == "decision_log" else "decide it"
+    return Waiting(
+        subject=record.stream,
+        waiting_for=f"nothing: its group of replicas, {group}, is over ({reason}), and nobody can {what} any more",
+        since=record.created_at,
+        unblocked_by="nobody; begin anew under another id",
     )
 
 

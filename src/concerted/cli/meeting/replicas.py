@@ -107,15 +107,18 @@ def replace(id: str, old: str, new: str, store: str | None, as_json: bool, **giv
 @replicas.command(short_help="Dismiss a group.")
 @click.argument("id")
 @click.option("--reason", default="", metavar="TEXT", help="Why.")
+@click.option("--force", is_flag=True, help="Also while it keeps what is not over, which nobody can decide any more.")
 @as_option
 @store_option
 @json_option
-def end(id: str, reason: str, agent: str | None, store: str | None, as_json: bool) -> int:
+def end(id: str, agent: str | None, store: str | None, as_json: bool, **given: Any) -> int:
     """Dismiss a group, as who made it or an admin: its replicas end, and their files are removed.
 
-    What it has kept stays in the coordinator's log.
+    What it has kept stays in the coordinator's log.  While decisions or agreements are open there, or it keeps logs,
+    it is refused without --force.
     """
-    told = do(store, lambda session: session.replica_group(id).end(reason, agent=acting(agent)))
+    reason, force, who = given["reason"], given["force"], acting(agent)
+    told = do(store, lambda session: session.replica_group(id).end(reason, force=force, agent=who))
     return _show(told, as_json=as_json, code=OK)
 
 

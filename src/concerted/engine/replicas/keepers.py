@@ -17,11 +17,12 @@ from concerted.consensus import replica_group
 from concerted.consensus.keeper import Choose, Keeper
 from concerted.consensus.keeping import REPLICATED, Replicated, is_elsewhere
 from concerted.consensus.replica_group import Entrust, ReplicaGroup
+from concerted.engine.replicas.ending import KEEPER, require_nothing_open
 from concerted.engine.replicas.groups import KIND, LOOK_S, Groups
 from concerted.errors import ConcertedError, Overloaded, TimedOut
 from concerted.machine import Result
 from concerted.ports.primitive import Ask, Caller
-from concerted.ports.replica_groups import CreateReplicaGroup
+from concerted.ports.replica_groups import CreateReplicaGroup, EndReplicaGroup
 from concerted.replicas.kept import MACHINES
 from concerted.values import AgentId
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Keepers"]
 
-KEEPER = "keeper"
 KNOWN_COUNT = 10_000  # objects whose group is remembered
 
 
@@ -48,8 +48,11 @@ class Keepers:
         """Have a group do what concerns something that it keeps, or is to keep; of all else nothing is done here.
 
         Raises:
+            WrongPhase: the group is over, and with it whatever could be waited for; or it is to end and may not.
             ConcertedError: the group refuses it, does not answer in time, or cannot be made.
         """
+        if isinstance(command, EndReplicaGroup):
+            await require_nothing_open(self._of, self._groups, command, caller)
         if command.kind not in MACHINES:
             return
         stream = f"{command.kind}:{command.id}"
@@ -64,7 +67,7 @@ class Keepers:
                 return
         elif not is_elsewhere(held.state) or getattr(held.state, "is_over", False):
             return  # what is over is copied in whole, and nothing happens to it any more
-        elif command.looks and await self._is_past(stream):
+        elif command.looks and not _is_in_vain(command) and await self._is_past(stream):
             return
         else:
             tended = await self._keeper(stream)
@@ -180,3 +183,8 @@ class Keepers:
             self._known.clear()
         self._known[stream] = chosen.group
         return group
+
+
+def _is_in_vain(command: Ask) -> bool:
+    """Say whether a command waits for what only a group can still bring about: the end of something that is open."""
+    return command.wait_s > 0 and command.kind != "decision_log"
