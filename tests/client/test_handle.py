@@ -41,8 +41,22 @@ def test_what_was_brought_stays_as_it_was_when_it_was_brought(tmp_path):
 
 def test_a_field_of_the_wrong_kind_is_refused_before_anything_is_asked(tmp_path):
     async def main(coordinator):
-        with pytest.raises(Invalid, match="total_steps"):
-            await coordinator.tracker("t").create("ten")
+        group = coordinator.replica_group("ops")
+        for asked, told in (
+            (coordinator.tracker("t").create("ten"), "total_steps is 'ten', which is text; give a whole number"),
+            (group.create("raft", count="3"), "count is '3', which is text; give a whole number or nothing"),
+            (group.create("raftt"), "there is no algorithm 'raftt'; did you mean raft?"),
+            (group.create("zab"), "there is no algorithm 'zab'; give: raft, paxos, pbft"),
+            (
+                coordinator.decision("d").create("which?", ["ann"], options=["red", 2]),
+                "options is ['red', 2], where one is a whole number; give text",
+            ),
+        ):
+            with pytest.raises(Invalid) as refused:
+                await asked
+            assert refused.value.message.partition("': ")[2] == told
+        with pytest.raises(Invalid, match="create_replica_group 'ops': there is no algorithm 'x'"):
+            await group.create("x")
         with pytest.raises(Invalid, match=r"write \['ann'\]"):
             await coordinator.sync_point("q").create("ann")
 

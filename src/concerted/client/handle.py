@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import time
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, get_args, get_origin
 
 import msgspec
 
+from concerted.config.problems import suggest
 from concerted.errors import Conflict, Invalid
 from concerted.machine import Result
 from concerted.ports.commands import Command
@@ -18,6 +20,11 @@ from concerted.values import AgentId
 __all__ = ["CLOCKS_S", "Giver", "Handle", "as_agent", "as_agents", "from_now"]
 
 WAIT_S = 60.0  # how long one waiting command waits before it is given again
+SHOWN = 100  # characters of what does not fit
+KINDS = {
+    "array": "a list", "bool": "true or false", "float": "a number", "int": "a whole number", "null": "nothing",
+    "object": "a mapping", "str": "text",
+}  # fmt: skip
 CLOCKS_S = 1.0  # how far a deadline from now may be from the same one by the coordinator's clock
 
 R = TypeVar("R", bound=Result)
@@ -114,8 +121,46 @@ def _as_sent(command: Ask) -> Ask:
     Raises:
         Invalid: it has no JSON form, or its fields do not fit.
     """
+    tag = command.__struct_config__.tag
     try:
         return msgspec.json.decode(msgspec.json.encode(command), type=type(command))
+    except msgspec.ValidationError as error:
+        raise Invalid(f"{tag} {command.id!r}: {_misfit(command, str(error))}") from error
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
-        tag = command.__struct_config__.tag
         raise Invalid(f"{tag} {command.id!r} cannot be sent: {error}; data is what JSON can say") from error
+
+
+def _misfit(command: Ask, problem: str) -> str:
+    """Say which field of a command does not fit, what it is, and what to give instead.
+
+    problem: in the words of the decoder.
+    """
+    what, _, path = problem.partition(" - at `")
+    place = re.search(r"\$\.(\w+)([^`]*)`$", path)
+    if place is None:
+        return f"{what}; give what it takes"
+    name, within = place.groups()
+    given = getattr(command, name)
+    known = [] if within else _choices(type(command), name)
+    if known:
+        return f"there is no {name} {_brief(given)}{suggest(str(given), known, 'give')}"
+    kinds = [_in_words(each) for each in re.findall(r"`([^`]+)`", what)]
+    if len(kinds) != 2:
+        return f"{name} is {_brief(given)}: {what}; give what it takes"
+    wanted, got = kinds
+    return f"{name} is {_brief(given)}, {'where one is' if within else 'which is'} {got}; give {wanted}"
+
+
+def _choices(kind: type[Ask], name: str) -> list[str]:
+    """Return what a field of a command may be, if it is one of some names."""
+    (annotation,) = (field.type for field in msgspec.structs.fields(kind) if field.encode_name == name)
+    return [str(one) for one in get_args(annotation)] if get_origin(annotation) is Literal else []
+
+
+def _in_words(kind: str) -> str:
+    return " or ".join(KINDS.get(each, each) for each in kind.split(" | "))
+
+
+def _brief(given: object) -> str:
+    shown = repr(given)
+    return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}..."

@@ -102,3 +102,9 @@ def test_voters_have_weight_one_unless_it_is_given() -> None:
         electorate_of(["bob", "ann", "ann"])
     with pytest.raises(Invalid, match="one text"):
         electorate_of("ann")
+
+
+@pytest.mark.parametrize("weight", [0.5, 2.0, float("nan"), "2", True, None])
+def test_a_weight_that_is_no_whole_number_is_refused_by_its_voters_name(weight: Any) -> None:
+    with pytest.raises(Invalid, match=f"the weight of bob is {weight}; weights are whole numbers, .* multiply all"):
+        electorate_of({"ann": 1, "bob": weight})

@@ -74,11 +74,17 @@ def electorate_of(voters: Iterable[str] | Mapping[str, int]) -> dict[AgentId, in
     """Return each voter's weight, 1 unless it is given.
 
     Raises:
-        Invalid: somebody is named twice, or it is one text.
+        Invalid: somebody is named twice, a weight is no whole number, or it is one text.
     """
     if isinstance(voters, str):
         raise Invalid(f"{voters[:100]!r} is one text where voters are wanted; write [{voters[:100]!r}]")
     if isinstance(voters, Mapping):
+        for voter, weight in voters.items():
+            if not isinstance(weight, int) or isinstance(weight, bool):
+                raise Invalid(
+                    f"the weight of {voter} is {str(weight)[:100]}; weights are whole numbers, so that shares of "
+                    "them are exact: multiply all of them until they are"
+                )
         return {AgentId(voter): weight for voter, weight in voters.items()}
     counts = Counter(AgentId(voter) for voter in voters)
     twice = next((voter for voter, count in counts.items() if count > 1), None)
