@@ -261,6 +261,10 @@ def test_a_group_that_keeps_what_is_open_is_ended_by_force_alone(tmp_path: Path)
             (blocked,) = (await coordinator.give(Status())).blocked
             assert (blocked.subject, over in blocked.waiting_for) == ("decision:ship", True)
             assert [entry.value for entry in await coordinator.log("moves").read()] == ["e4"]
+            following = coordinator.log("moves").follow()
+            assert (await anext(following)).value == "e4"
+            with pytest.raises(WrongPhase, match=r"group ops is over: moved"):
+                await anext(following)
 
     asyncio.run(main())
 

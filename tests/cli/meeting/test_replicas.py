@@ -39,3 +39,10 @@ def test_whatever_is_opened_can_name_the_agents_beside_which_it_is_kept(
     assert (by_store.code, by_replicas.code) == (2, 3)
     assert "replicas beside x, y, z: by algorithm single the store keeps the log" in by_store.err
     assert "nobody is registered as x, y, z; who hosts a replica must be here" in by_replicas.err
+
+
+def test_a_group_is_named_or_agents_and_never_both(concerted) -> None:
+    both = concerted("agree", "k", "1", "--algorithm", "raft", "--group", "ops", "--replicas", "x,y,z")
+
+    assert both.code == 2
+    assert "group ops has its replicas beside agents of its own: leave x, y, z out, or the group" in both.err

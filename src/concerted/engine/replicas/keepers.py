@@ -19,8 +19,9 @@ from concerted.consensus.keeping import REPLICATED, Replicated, is_elsewhere
 from concerted.consensus.replica_group import Entrust, ReplicaGroup
 from concerted.engine.replicas.ending import KEEPER, require_nothing_open
 from concerted.engine.replicas.groups import KIND, LOOK_S, Groups
-from concerted.errors import ConcertedError, Overloaded, TimedOut
+from concerted.errors import ConcertedError, Invalid, Overloaded, TimedOut
 from concerted.machine import Result
+from concerted.ports.agreements import ReadDecisionLog
 from concerted.ports.primitive import Ask, Caller
 from concerted.ports.replica_groups import CreateReplicaGroup, EndReplicaGroup
 from concerted.replicas.kept import MACHINES
@@ -67,7 +68,7 @@ class Keepers:
                 return
         elif not is_elsewhere(held.state) or getattr(held.state, "is_over", False):
             return  # what is over is copied in whole, and nothing happens to it any more
-        elif command.looks and not _is_in_vain(command) and await self._is_past(stream):
+        elif command.looks and not _is_in_vain(command, held.state) and await self._is_past(stream):
             return
         else:
             tended = await self._keeper(stream)
@@ -117,11 +118,17 @@ class Keepers:
         """Choose a group for something; nothing is made yet.
 
         Raises:
+            Invalid: a group is named, and agents besides.
             ConcertedError: the one that was named is none, or there cannot be a new one.
         """
         algorithm: Replicated = getattr(command, "algorithm")  # noqa: B009
         named: str | None = getattr(command, "group", None)
         hosts: tuple[AgentId, ...] = getattr(command, "replicas", ())
+        if named is not None and hosts:
+            raise Invalid(
+                f"group {named} has its replicas beside agents of its own: leave {', '.join(hosts)} out, or the "
+                "group, and then one beside these agents is found or made"
+            )
         if named is not None:
             await self._groups.ready(named, algorithm)
             self._require_room((await self._of.primitives.host.reach(KIND, named)).state)
@@ -185,6 +192,8 @@ class Keepers:
         return group
 
 
-def _is_in_vain(command: Ask) -> bool:
-    """Say whether a command waits for what only a group can still bring about: the end of something that is open."""
-    return command.wait_s > 0 and command.kind != "decision_log"
+def _is_in_vain(command: Ask, state: Any) -> bool:
+    """Say whether a command waits for what only a group can bring about: the end of what is open, or one entry more."""
+    if isinstance(command, ReadDecisionLog) and command.after < len(state.entries):
+        return False
+    return command.wait_s > 0
