@@ -12,7 +12,7 @@ help:
 demo: $(BIN)/concerted ## watch a fleet at work while parts of it are killed (under a minute)
 	$(BIN)/concerted demo
 
-test: $(PYTEST) $(BIN)/concerted ## the fast tests (about a minute)
+test: $(PYTEST) $(BIN)/concerted ## the fast tests (a minute or two)
 	$(PYTEST) -n auto
 
 check: lint test slow repeat ## the whole truth: lint, types, imports, all tests, every Python found
