@@ -20,6 +20,7 @@ from concerted.config.settings import Consensus, Coordination, ReplicaGroups, St
 from concerted.consensus.decisions.certificate import verify
 from concerted.consensus.keeper import Choose
 from concerted.consensus.replacing import Replace
+from concerted.engine.replicas import arrivals
 from concerted.errors import Conflict, Invalid, NotAllowed, NotFound, Overloaded, WrongPhase
 from concerted.launch import Session
 from concerted.ports.commands import Events, Status, Why
@@ -426,6 +427,18 @@ def test_another_agent_takes_the_place_of_one_that_is_gone(tmp_path: Path) -> No
     asyncio.run(main())
 
 
+def test_who_takes_the_place_may_join_a_moment_later(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with session(tmp_path) as coordinator:
+            group = coordinator.replica_group("ops")
+            await group.create("raft", NAMES)
+            asked = group.replace("ann", "dan", timeout_s=60)
+            told, _ = await asyncio.gather(asked, coordinator.register(Agent("dan")))
+            assert told.hosts == ("bob", "cy", "dan")
+
+    asyncio.run(main())
+
+
 def test_an_agent_that_has_lost_its_file_is_replaced_by_itself(tmp_path: Path) -> None:
     async def main() -> None:
         async with session(tmp_path) as coordinator:
@@ -489,7 +502,9 @@ def test_an_agent_that_is_gone_before_it_has_caught_up_is_given_up_for_another(t
     asyncio.run(main())
 
 
-def test_what_cannot_be_replaced_is_refused_in_words(tmp_path: Path) -> None:
+def test_what_cannot_be_replaced_is_refused_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrivals, "JOIN_S", 0.05)  # how long it waits for agents that begin beside it
+
     async def main() -> None:
         async with session(tmp_path, FOUR) as coordinator:
             await coordinator.replica_group("ops").create("paxos", NAMES)

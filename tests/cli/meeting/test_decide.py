@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from concerted.engine.replicas import groups
+from concerted.engine.replicas import arrivals
 
 ASK = ["decide", "ship it?", "--voters", "ann,bob,cy", "--id", "d"]
 
@@ -143,7 +143,7 @@ def test_what_cannot_be_is_refused_in_words(concerted: Any, words: list[str], co
 
 
 def test_replicas_take_more_agents_than_are_here(concerted: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(groups, "JOIN_S", 0.05)  # how long it waits for agents that begin beside it
+    monkeypatch.setattr(arrivals, "JOIN_S", 0.05)  # how long it waits for agents that begin beside it
 
     ended = concerted("decide", "x?", "--voters", "ann", "--algorithm", "raft", "--no-wait")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from concerted.engine.replicas import groups
+from concerted.engine.replicas import arrivals
 from concerted.replicas.spec import Group
 
 
@@ -31,7 +31,7 @@ def test_a_group_that_everybody_can_speak_to_is_warned_of(concerted, tmp_path: P
 def test_whatever_is_opened_can_name_the_agents_beside_which_it_is_kept(
     concerted, line: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(groups, "JOIN_S", 0.05)  # how long it waits for agents that begin beside it
+    monkeypatch.setattr(arrivals, "JOIN_S", 0.05)  # how long it waits for agents that begin beside it
 
     by_store = concerted(*line, "--replicas", "x,y,z")
     by_replicas = concerted(*line, "--replicas", "x,y,z", "--algorithm", "raft")

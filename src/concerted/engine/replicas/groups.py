@@ -15,6 +15,7 @@ import msgspec
 
 from concerted.consensus.keeping import Replicated
 from concerted.consensus.replica_group import Create, End, Form, ReplicaGroup
+from concerted.engine.replicas.arrivals import Arrivals
 from concerted.engine.replicas.dismissing import Dismissing
 from concerted.engine.replicas.places import coordinator_key, group_folder
 from concerted.errors import ConcertedError, Invalid, NotFound, TimedOut, WrongPhase
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["KIND", "LOOK_S", "Groups"]
 
 KIND = "replica_group"
-JOIN_S = 5.0  # how long too few agents may be here, just after a coordinator has begun
 PREPARE_S = 10.0  # how long an agent may take to say where its replica would listen
 LOOK_S = 1.0  # how long who looks waits for the group's own word, before what was copied is shown
 DEFAULT_COUNT: dict[Replicated, int] = {"raft": 3, "paxos": 3, "pbft": 4}
@@ -49,7 +49,7 @@ class Groups:
         self._tended: dict[str, Tended] = {}
         self._forming: dict[str, asyncio.Task[None]] = {}
         self._dismissing = Dismissing(coordinator)
-        self._joined: asyncio.Future[None] = coordinator.loop.create_future()  # done when the next agent joins
+        self._arrivals = Arrivals(coordinator.loop)
 
     @property
     def any(self) -> bool:
@@ -78,8 +78,7 @@ class Groups:
 
     def found(self, agent: AgentId) -> None:
         """Take note that an agent has joined; have its replicas run again if it is back."""
-        joined, self._joined = self._joined, self._of.loop.create_future()
-        joined.set_result(None)
+        self._arrivals.note()
         for tended in self._tended.values():
             if agent in tended.hosts:
                 self._of.errand(tended.host_again(agent))
@@ -92,10 +91,11 @@ class Groups:
         """Return a command as it is to be served: one that makes a group names its hosts, and all of them are here.
 
         Raises:
-            Invalid: there can be no replicas here, or there are too few agents.
+            Invalid: there can be no replicas here, or there are too few agents.  NotFound: one of them is not here.
         """
         if isinstance(command, ReplaceReplicaHost):
-            self._require_here((command.new,))
+            new = (command.new,)
+            await self._arrivals.enough(lambda: self._require_here(new))
         if not isinstance(command, CreateReplicaGroup):
             return command
         if self._of.world.replicas is None:
@@ -103,16 +103,8 @@ class Groups:
         known = (await self._of.primitives.host.reach(KIND, command.id)).state
         if known is not None and not command.hosts:
             return msgspec.structs.replace(command, hosts=known.terms.hosts)
-        until = self._of.loop.time() + JOIN_S
-        while True:
-            joined = self._joined  # before looking, so that nobody is missed
-            try:
-                return msgspec.structs.replace(command, hosts=self._hosts(command))
-            except (Invalid, NotFound):
-                left_s = until - self._of.loop.time()
-                if left_s <= 0:
-                    raise
-                await asyncio.wait([joined], timeout=left_s)
+        making = command
+        return msgspec.structs.replace(command, hosts=await self._arrivals.enough(lambda: self._hosts(making)))
 
     def _hosts(self, command: CreateReplicaGroup) -> tuple[AgentId, ...]:
         """Return who hosts a group.
