@@ -24,6 +24,7 @@ import pytest
 from concerted.consensus.decisions.certificate import verify
 from concerted.consensus.decisions.rule import rule_of
 from concerted.consensus.entries import Entry, Snapshot
+from concerted.consensus.keeping import Bounds
 from concerted.ports.decisions import CastBallot, CreateDecision, GetDecision
 from concerted.replicas.clients.client import GroupClient
 from concerted.replicas.kept import Given, Kept, read_given
@@ -35,6 +36,8 @@ from concerted.testing import Recorder, check_linearizable, models
 VOTERS = [f"v{number}" for number in range(7)]
 CLIENTS = 4
 BETWEEN = 15  # acknowledged commands from one fault to the next
+THINKS_S = 0.15  # how long a client thinks between two decisions
+BOUNDS = Bounds(objects_count=1_000_000)  # without a coordinator nothing leaves a group
 PATIENCE_S = 180.0  # how long a client asks for the same thing
 WITHIN_S = 390.0  # how long one test may take
 
@@ -50,6 +53,7 @@ class Crew:
             replicas={node: f"{sockets}/{node}" for node in range(1, count + 1)},
             election_timeout_s=0.4,
             heartbeat_interval_s=0.08,
+            bounds=BOUNDS,
         )
         self.folder = folder
         self.dice = random.Random(count)
@@ -153,6 +157,7 @@ class Crew:
             await client.do(opening, timeout_s=PATIENCE_S)
             votes = [self._vote(client, id, voter, f"{voter} of {id}") for voter in VOTERS]
             await asyncio.gather(*votes, self._look(client, id))
+            await asyncio.sleep(THINKS_S)
         await client.close()
 
     async def _vote(self, client: GroupClient, id: str, voter: str, reason: str) -> None:
