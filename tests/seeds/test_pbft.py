@@ -23,3 +23,9 @@ def test_walks_hold(first: int, judge) -> None:
         walked = pbft_walk(seed)
         assert not walked.problems, f"concerted simulate pbft --seeds {seed}..{seed}: {walked.problems}"
         judge(walked.history)
+
+
+def test_who_has_executed_a_number_still_helps_to_commit_it_in_a_new_view() -> None:
+    played = play_pbft(649, Faults(swarm=True))
+
+    assert not played.problems, f"concerted simulate pbft --seeds 649..649: {played.problems}"

@@ -42,15 +42,7 @@ def note_view(replica: Replica, said: Status | Vote) -> None:
 def repeat(replica: Replica) -> None:
     """Say what is here, and ask once more for what is not."""
     settings = replica.settings
-    lacks = [
-        seq
-        for seq in range(replica.stable + 1, replica.highest + 1)
-        if seq in replica.slots and _lacks(replica.slots[seq])
-    ]
-    status = Status(
-        replica.view, replica.active, replica.stable, replica.executed, tuple(lacks[:LACKS]), replica.id
-    )  # fmt: skip
-    say_to_all(replica, replica.seal.sign(status))
+    _say_status(replica)
     announce(replica)
     ask_for_state(replica)
     late = [
@@ -62,8 +54,24 @@ def repeat(replica: Replica) -> None:
         say_to_all(replica, Relay(tuple(late[: settings.batch_count])))
 
 
-def _lacks(slot: Slot) -> bool:
-    return not slot.accepted and (slot.pre_prepare is not None or bool(slot.prepares) or bool(slot.commits))
+def _say_status(replica: Replica) -> None:
+    numbers = range(replica.stable + 1, replica.highest + 1)
+    lacks = [seq for seq in numbers if seq in replica.slots and _lacks(replica, replica.slots[seq])]
+    status = Status(
+        replica.view, replica.active, replica.stable, replica.executed, tuple(lacks[:LACKS]), replica.id
+    )  # fmt: skip
+    say_to_all(replica, replica.seal.sign(status))
+
+
+def _lacks(replica: Replica, slot: Slot) -> bool:
+    if slot.accepted:
+        return _holds_up(replica, slot)
+    return slot.pre_prepare is not None or bool(slot.prepares) or bool(slot.commits)
+
+
+def _holds_up(replica: Replica, slot: Slot) -> bool:
+    """Say whether others may wait here for a commit: it was executed in an earlier view, not prepared in this one."""
+    return slot.accepted and slot.seq <= replica.executed and not slot.is_prepared(replica.view)
 
 
 def take_status(replica: Replica, message: Status) -> None:
@@ -81,6 +89,9 @@ def take_status(replica: Replica, message: Status) -> None:
         answers.append(replica.new_view)
     if replica.active and message.active and message.view == replica.view:
         answers += _votes(replica, message)
+        behind = range(message.executed + 1, replica.executed + 1)
+        if any(seq in replica.slots and _holds_up(replica, replica.slots[seq]) for seq in behind):
+            _say_status(replica)  # this replica misses nothing, but prepares that it needs to help the other one
     replica.out.messages += [Message(message.source, replica.id, body) for body in answers]
 
 
