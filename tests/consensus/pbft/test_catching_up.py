@@ -155,3 +155,15 @@ def test_who_hears_that_others_are_ahead_asks(alone) -> None:
     assert replica.pbft.next_deadline == INFINITY, "one may lie"
     replica.hears(words.prepare(3, words.proposal(1, view=5)))
     assert replica.pbft.next_deadline == 2.0, "f + 1 are in later views"
+
+
+def test_what_a_status_says_does_not_decide_how_long_it_is_looked_at(alone) -> None:
+    """A liar may say that it is behind the beginning of time."""
+    replica = alone(2)
+    words = replica.words
+    replica.commits(words.proposal(1))
+    far = words.signed(Status(0, True, 0, -(2**63), (-(2**63), 2**63), 4))
+    assert [message.body for message in replica.hears(far).messages] == [
+        words.prepare(2, words.proposal(1)),
+        words.commit(2, words.proposal(1)),
+    ]

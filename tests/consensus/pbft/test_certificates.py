@@ -150,3 +150,11 @@ def test_a_new_view_is_not_taken_if(why: str, twist, words) -> None:
     said = words.new_view(1, *view_changes, words.view_change(4, 1, words.prepared(words.proposal(1))))
     assert is_new_view(said, 4, words.group, seal(words))
     assert not is_new_view(twist(words, said), 4, words.group, seal(words)), why
+
+
+def test_of_what_is_not_proved_nothing_is_computed(words) -> None:
+    """O has every number up to the highest one that is claimed, and anybody may claim the end of time."""
+    said = words.new_view(1, *(words.view_change(node, 1) for node in (1, 2)), words.view_change(4, 1))
+    far = words.prepared(words.proposal(2**60))
+    claimed = words.signed(replace(said, view_changes=(*said.view_changes[:2], words.view_change(4, 1, far))))
+    assert not is_new_view(claimed, 4, words.group, seal(words))

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from concerted.consensus.pbft.group import Group
-from concerted.consensus.pbft.messages import Commit, Prepare
+from concerted.consensus.pbft.messages import Commit, Prepare, unsigned
 from concerted.consensus.pbft.seal import Seal, sealed_request
 from concerted.errors import Invalid
 from concerted.sim.pbft.keys import SimSigner, SimVerifier
@@ -59,3 +59,16 @@ def test_a_good_signature_is_looked_at_once_and_a_bad_one_each_time(words) -> No
     good, bad = words.signed(Prepare(0, 1, b"d", 2)), Prepare(0, 1, b"d", 2, b"bad")
     assert [seal.is_valid(said) for said in (good, bad, good, bad)] == [True, False, True, False]
     assert verifier.count == 3
+
+
+def test_what_a_client_has_signed_makes_no_statement_of_a_replica_good(words) -> None:
+    """Signature and content that are split at another place are other ones, though they are the same bytes in a row."""
+    seal = Seal(1, words.group, SimSigner(1))
+    wanted = Prepare(0, 1, b"d", 3)
+    content = unsigned(b"test", wanted)
+    request = words.request(body=content.removesuffix(b"\xc4\x00"))
+    signed = unsigned(b"test", request)
+    assert signed.endswith(content)
+    assert seal.is_valid(request)
+    forged = msgspec.structs.replace(wanted, signature=request.signature + signed.removesuffix(content))
+    assert not seal.is_valid(forged)

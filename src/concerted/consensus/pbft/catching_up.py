@@ -89,7 +89,7 @@ def take_status(replica: Replica, message: Status) -> None:
         answers.append(replica.new_view)
     if replica.active and message.active and message.view == replica.view:
         answers += _votes(replica, message)
-        behind = range(message.executed + 1, replica.executed + 1)
+        behind = range(max(message.executed, replica.stable) + 1, replica.executed + 1)
         if any(seq in replica.slots and _holds_up(replica, replica.slots[seq]) for seq in behind):
             _say_status(replica)  # this replica misses nothing, but prepares that it needs to help the other one
     replica.out.messages += [Message(message.source, replica.id, body) for body in answers]

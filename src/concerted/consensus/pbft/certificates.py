@@ -61,18 +61,21 @@ def is_view_change(said: ViewChange, window: int, group: Group, seal: Seal) -> b
 
 
 def is_new_view(said: NewView, window: int, group: Group, seal: Seal) -> bool:
-    """Say whether a new-view is of its primary, rests on 2f + 1 view-changes, and has the O that follows (4.4)."""
+    """Say whether a new-view is of its primary, rests on 2f + 1 view-changes, and has the O that follows (4.4).
+
+    O comes last: only what is proved says how long it is.
+    """
     sources = {each.source for each in said.view_changes}
     return (
         said.view > 0
         and said.source == group.primary(said.view)
         and len(sources) == len(said.view_changes) >= group.quorum
         and all(each.view == said.view for each in said.view_changes)
-        and [(each.seq, each.digest) for each in said.pre_prepares] == chosen(said.view_changes)
         and all((each.view, each.source) == (said.view, said.source) for each in said.pre_prepares)
         and seal.is_valid(said)
         and all(seal.is_valid(each) for each in said.pre_prepares)
         and all(is_view_change(each, window, group, seal) for each in said.view_changes)
+        and [(each.seq, each.digest) for each in said.pre_prepares] == chosen(said.view_changes)
     )
 
 

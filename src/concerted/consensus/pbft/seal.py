@@ -50,7 +50,7 @@ class Seal:
         if not isinstance(who, str) and who not in self._group.ids:
             return False
         data = unsigned(self._context, said)
-        seen = hashlib.sha256(said.signature + data).digest()
+        seen = hashlib.sha256(hashlib.sha256(data).digest() + said.signature).digest()  # says where one ends
         if seen in self._good:
             return True
         if not self._group.verifier.is_signed(who, data, said.signature):
