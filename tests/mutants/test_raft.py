@@ -144,7 +144,7 @@ MUTANTS = [
     (
         "a session that has expired begins anew",
         "sessions",
-        '            return Answer("expired", command.session, command.number)\n',
+        '            return Answer("expired", command.session, command.number, owner=owner)\n',
         "            results = {}\n            self._answered[command.session] = 0\n",
     ),
     (

@@ -4,7 +4,8 @@
 
 A client whose answer is lost proposes its command again, perhaps to another leader, and both entries may be committed.
 So each command has the client's session and a number, and the state machine keeps the results: a repeat is answered
-from there.  The table is part of the state machine: it follows from the log alone and goes into snapshots.
+from there.  The table is part of the state machine: it follows from the log alone and goes into snapshots.  Where
+clients sign, a session serves nobody but its owner, who has opened it.
 
 No result is dropped that its client may still ask for: a session that has too many is not served until it says which
 of them have arrived, and what is too much for all goes with the session that was used longest ago.
@@ -52,12 +53,15 @@ class Answer(msgspec.Struct, frozen=True, array_like=True, gc=False):
     is no such session any more, and nobody can tell whether it was carried out before.  forgotten: the client
     has said that it has the answer.  overloaded: it was not carried out, as the session has too many results that its
     client has not called answered.
+
+    owner: whose command it was, where clients sign, but for those who may speak for anybody.
     """
 
     status: str
     session: int
     number: int
     result: bytes = b""
+    owner: str = ""
 
 
 class Sessions:
@@ -75,51 +79,58 @@ class Sessions:
         self._results_bytes = results_bytes
         self._results: dict[int, dict[int, bytes]] = {}  # session -> number -> result; used longest ago first
         self._answered: dict[int, int] = {}
+        self._owners: dict[int, str] = {}  # of the sessions that have one
         self._size_bytes = 0  # of all results
 
-    def apply(self, entry: Entry, carry_out: Callable[[bytes], bytes]) -> Answer | None:
-        """Carry out the command of a committed entry, unless that was done before; None if it has none."""
+    def apply(self, entry: Entry, carry_out: Callable[[bytes], bytes], owner: str = "") -> Answer | None:
+        """Carry out the command of a committed entry, unless that was done before; None if it has none.
+
+        owner: who has signed it, where clients sign.  Somebody else's session is none for him.
+        """
         if entry.command is None:
             return None
         command = _decoder.decode(entry.command)
         if command.session == OPEN:
-            return self._open(entry.index, command.number)
-        results = self._results.pop(command.session, None)
+            return self._open(entry.index, command.number, owner)
+        is_own = self._owners.get(command.session, "") == owner
+        results = self._results.pop(command.session, None) if is_own else None
         if results is None:
-            return Answer("expired", command.session, command.number)
+            return Answer("expired", command.session, command.number, owner=owner)
         self._results[command.session] = results  # now the last, as the one used most recently
         self._forget(command, results)
         if command.number <= self._answered[command.session]:
-            return Answer("forgotten", command.session, command.number)
+            return Answer("forgotten", command.session, command.number, owner=owner)
         if command.number not in results:
             if not self._has_room(results):
-                return Answer("overloaded", command.session, command.number)
+                return Answer("overloaded", command.session, command.number, owner=owner)
             result = results[command.number] = carry_out(command.body)
             self._size_bytes += len(result)
-        return Answer("done", command.session, command.number, results[command.number])
+        return Answer("done", command.session, command.number, results[command.number], owner)
 
     def dump(self) -> bytes:
         """Return all there is, for a snapshot."""
         bounds = (self._limit, self._results_count, self._results_bytes)
-        return _encoder.encode((bounds, list(self._results.items()), self._answered))
+        return _encoder.encode(_Table(bounds, list(self._results.items()), self._answered, self._owners))
 
     @classmethod
     def load(cls, data: bytes) -> Sessions:
         """Read what `dump` has written."""
-        bounds, results, answered = _table.decode(data)
-        sessions = cls(*bounds)
-        sessions._answered = answered
-        sessions._results = dict(results)
+        table = _tables.decode(data)
+        sessions = cls(*table.bounds)
+        sessions._answered, sessions._owners = table.answered, table.owners
+        sessions._results = dict(table.results)
         sessions._size_bytes = sum(len(result) for of in sessions._results.values() for result in of.values())
         return sessions
 
-    def _open(self, index: int, number: int) -> Answer:
+    def _open(self, index: int, number: int, owner: str) -> Answer:
         """Open a session; its id is the index of the entry, so no two are alike."""
         self._results[index] = {}
         self._answered[index] = 0
+        if owner:
+            self._owners[index] = owner
         if len(self._results) > self._limit:
             self._expire_oldest()
-        return Answer("opened", index, number)
+        return Answer("opened", index, number, owner=owner)
 
     def _has_room(self, results: dict[int, bytes]) -> bool:
         """Say whether the session that is being used, whose results these are, may have one more."""
@@ -131,6 +142,7 @@ class Sessions:
         oldest = next(iter(self._results))
         self._size_bytes -= sum(len(result) for result in self._results.pop(oldest).values())
         del self._answered[oldest]
+        self._owners.pop(oldest, None)
 
     def _forget(self, command: Command, results: dict[int, bytes]) -> None:
         before = self._answered[command.session]
@@ -143,6 +155,15 @@ class Sessions:
                 self._size_bytes -= len(results.pop(number, b""))
 
 
+class _Table(msgspec.Struct, frozen=True, array_like=True):
+    """All sessions, in a snapshot."""
+
+    bounds: tuple[int, int, int]
+    results: list[tuple[int, dict[int, bytes]]]
+    answered: dict[int, int]
+    owners: dict[int, str] = {}
+
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Command)
-_table = msgspec.msgpack.Decoder(tuple[tuple[int, int, int], list[tuple[int, dict[int, bytes]]], dict[int, int]])
+_tables = msgspec.msgpack.Decoder(_Table)

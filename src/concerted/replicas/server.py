@@ -83,7 +83,7 @@ class Server:
         self._replica: Replica | None = None
         self._listening: asyncio.Server | None = None
         self._guests: dict[Channel, Guest] = {}
-        self._commands: Commands[tuple[int, int]] = Commands()
+        self._commands: Commands[tuple[str, int, int]] = Commands()  # by whose it is, session and number
         self.agreements: Commands[str] = Commands()
         self._reads = 0
         self._reading: dict[ReadId, Wanted] = {}
@@ -190,9 +190,13 @@ class Server:
                 self._show_events(wanted, guest)
 
     def _propose(self, wanted: Wanted) -> None:
-        command = _command.decode(self.replica.entering.command_in(wanted.asked.body))
-        self._commands.add((command.session, command.number), wanted)
+        self._commands.add(self._key_of(wanted.asked.body), wanted)
         self.replica.propose(wanted.asked.body)
+
+    def _key_of(self, given: bytes) -> tuple[str, int, int]:
+        owner, found = self.replica.entering.command_in(given)
+        command = _command.decode(found)
+        return owner, command.session, command.number
 
     def _look(self, wanted: Wanted, guest: Guest) -> None:
         """Tell a client what there is to see, once it is not pending; what this replica lacks is on its way here."""
@@ -225,7 +229,7 @@ class Server:
     def answered(self, answer: Answer) -> None:
         """Tell whoever waits here for a command's answer."""
         session = OPEN if answer.status == "opened" else answer.session
-        key = (session, answer.number)
+        key = (answer.owner, session, answer.number)
         waiting = self._commands.end(key)
         if waiting or self._kind.is_signed:
             body = _pack(answer)
@@ -243,8 +247,7 @@ class Server:
         """Tell whoever has asked for these to ask elsewhere, or later."""
         for each in commands:
             if each:  # not the time
-                command = _command.decode(self.replica.entering.command_in(each))
-                key = (command.session, command.number)
+                key = self._key_of(each)
                 body = self._commands.answer_to(key) if reason == "done" else None
                 for wanted in self._commands.end(key):
                     if body is not None:

@@ -56,9 +56,9 @@ class Entering:
         """Read an entry's command."""
         return Entered(_proposed(command))
 
-    def command_in(self, given: bytes) -> bytes:
-        """Return the session's command in what a client has given."""
-        return given
+    def command_in(self, given: bytes) -> tuple[str, bytes]:
+        """Return the session's command in what a client has given, and whose it is; empty: it may be anybody's."""
+        return "", given
 
 
 _encode = msgspec.msgpack.Encoder().encode

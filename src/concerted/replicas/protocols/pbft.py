@@ -8,6 +8,7 @@ Source: Castro & Liskov 1999, sections 4.1 (clients) and 4.6 (what replicas must
 
 from __future__ import annotations
 
+import math
 import time
 
 import msgspec
@@ -20,6 +21,7 @@ from concerted.consensus.pbft.seal import sealed_request
 from concerted.consensus.pbft.settings import Settings
 from concerted.consensus.pbft.storage import STORAGE, Stored
 from concerted.consensus.quorum import NodeId
+from concerted.consensus.sessions import Command
 from concerted.errors import Invalid
 from concerted.replicas.protocols.algorithms import Kind, Making
 from concerted.replicas.protocols.entering import Entered, Entering, Proposed
@@ -65,25 +67,36 @@ class SignedEntering(Entering):
     def unwrap(self, command: bytes) -> Entered:
         """Read a request that a known client has signed; what it says is its client's, and may be nonsense."""
         request = read_request(command)
-        try:
-            proposed = _proposed(request.body)
-        except msgspec.MsgspecError:
-            proposed = Proposed(0.0, 0)
+        proposed = _read(request.body) or Proposed(0.0, 0)
         is_time = not proposed.command and request.client == client_of(proposed.by)
-        only_for = None if request.client == COORDINATOR else self._host_of(request.client)
-        return Entered(proposed, is_time, only_for)
+        return Entered(proposed, is_time, self._only_for(request.client))
 
-    def command_in(self, given: bytes) -> bytes:
-        """Return the session's command in a request."""
-        return _proposed(read_request(given).body).command
+    def command_in(self, given: bytes) -> tuple[str, bytes]:
+        """Return the session's command in a request, and whose it is."""
+        request = read_request(given)
+        return self._only_for(request.client) or "", _proposed(request.body).command
 
     def _time(self, term: int) -> bytes:
         proposed = Proposed(time.time(), self._node, term=term)
         return sealed(self._group, client_of(self._node), self._private, proposed)
 
-    def _host_of(self, client: str) -> AgentId:
+    def _only_for(self, client: str) -> AgentId | None:
+        """Return the one agent for whom a client may speak; None: any."""
+        if client == COORDINATOR:
+            return None
         node = int(client.removeprefix(client_of(0)[:-1]))
         return self._group.hosts.get(node, AgentId(client))
+
+
+def _read(body: bytes) -> Proposed | None:
+    """Read what a request says; None: nothing that could be carried out."""
+    try:
+        proposed = _proposed(body)
+        if proposed.command:
+            _command(proposed.command)
+    except msgspec.MsgspecError:
+        return None
+    return proposed if math.isfinite(proposed.at) else None
 
 
 def _core(making: Making) -> Pbft:
@@ -102,5 +115,6 @@ def _core(making: Making) -> Pbft:
 
 
 _proposed = msgspec.msgpack.Decoder(Proposed).decode
+_command = msgspec.msgpack.Decoder(Command).decode
 
 KIND = Kind(STORAGE, lambda _group, _node: Stored(), _core, Message, SignedEntering, is_signed=True)
