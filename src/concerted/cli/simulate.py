@@ -6,7 +6,7 @@ import itertools
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -20,15 +20,16 @@ from concerted.config.plan import load_plan
 from concerted.errors import Invalid
 from concerted.sim.cluster.clients import Asked
 from concerted.sim.cluster.settings import Settings
-from concerted.sim.decisions.play import DECIDE, simulate_decisions
+from concerted.sim.decisions.play import DECIDE, DecisionsGame
 from concerted.sim.faults import NOT_OF_CLUSTERS, NOT_OF_PLANS, Faults
 from concerted.sim.pbft.cluster import Asked as AskedOfPbft
-from concerted.sim.pbft.play import PBFT, simulate_pbft
+from concerted.sim.pbft.play import PBFT, PbftGame
 from concerted.sim.play import Failure, Report, parse_seeds, scenario_of
 from concerted.sim.play import simulate as play_seeds
 from concerted.sim.protocols.algorithms import ALGORITHMS
 from concerted.sim.scenarios.script import play_script
-from concerted.sim.worlds.play import ClusterReport, Game, merged, simulate_cluster
+from concerted.sim.worlds.play import ClusterReport, Game, Playable, merged, simulate_cluster
+from concerted.sim.worlds.processes import cores
 from concerted.strategies import choose
 from concerted.testing import History, Operation, check_linearizable, models
 from concerted.testing.history import NEVER
@@ -36,6 +37,8 @@ from concerted.testing.history import NEVER
 __all__ = ["simulate"]
 
 ALL = "consensus"  # every protocol that there is
+MOST_JOBS = 64
+FEW_SEEDS = 20  # fewer are played sooner than other processes have begun
 SCENARIO = ".txt"
 
 
@@ -46,6 +49,12 @@ SCENARIO = ".txt"
     "--faults", default="", metavar="A=X,...", help="Such as drop=0.2,crash=3; swarm draws a mix for each seed."
 )
 @click.option("--for", "for_s", type=span, metavar="SPAN", help="Of consensus: seed after seed, for so long.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, MOST_JOBS),
+    metavar="N",
+    help="Of consensus: processes; by default one a core.",
+)
 @click.option("--settings", default="", metavar="A=X,...", help="Of consensus, such as servers=5,window=1.")
 @click.option("--strategy", metavar="NAME", help="In the place of the plan's.")
 @click.option("--transcript", is_flag=True, help="Show the end of what happened under each seed that failed.")
@@ -75,13 +84,13 @@ def simulate(
     if target in {ALL, PBFT, DECIDE} or target in ALGORITHMS:
         if strategy is not None:
             raise Invalid(f"{target} is no plan and takes no --strategy; leave it out")
-        for_s = options["for_s"]
-        report = _play_clusters(target, seeds, faults, settings, None if for_s is None else float(for_s))
+        report = _play_clusters(target, seeds, faults, settings, options)
     else:
         if settings:
             raise Invalid("a plan has its settings in its file and takes no --settings; change them there")
-        if options["for_s"] is not None:
-            raise Invalid("a plan takes no --for; say how many --seeds")
+        for option in ("for_s", "jobs"):
+            if options[option] is not None:
+                raise Invalid(f"a plan takes no --{option.removesuffix('_s')}; say how many --seeds")
         loaded = load_plan(read_text(target), target, strategies=choose.names(), env=os.environ)
         scenario = scenario_of(loaded, choose.load, path=target, strategy=strategy)
         given = Faults.parse(faults).without(NOT_OF_PLANS, "a plan")
@@ -94,27 +103,28 @@ def simulate(
     return OK if report.ok else FAILED
 
 
-def _play_clusters(target: str, seeds: str, faults: str, settings: str, for_s: float | None) -> ClusterReport:
+def _play_clusters(
+    target: str, seeds: str, faults: str, settings: str, options: Mapping[str, str | bool | float | None]
+) -> ClusterReport:
     given = Faults.parse(faults or "swarm").without(NOT_OF_CLUSTERS, "replicas")
     if target in {PBFT, DECIDE} and settings:
         raise Invalid(f"a simulation of {target} draws its settings and takes no --settings; leave it out")
     chosen = [algorithm for name, algorithm in ALGORITHMS.items() if target in {ALL, name}]
     for algorithm in chosen:
         given.without(algorithm.without, algorithm.name)
-    games = [Game(algorithm, given, Settings.parse(settings), _judge) for algorithm in chosen]
-    with_liars = target == PBFT or (target == ALL and not settings)
-    with_decisions = target == DECIDE
-    asked = parse_seeds(seeds)
+    games: list[Playable] = [Game(algorithm.name, given, Settings.parse(settings), _judge) for algorithm in chosen]
+    if target == PBFT or (target == ALL and not settings):
+        games.append(PbftGame(given, _judge))
+    if target == DECIDE:
+        games.append(DecisionsGame(given))
+    asked, for_s = parse_seeds(seeds), options["for_s"]
+    is_short = for_s is None and len(asked) < FEW_SEEDS
+    jobs = int(options["jobs"] or (1 if is_short else min(cores(), MOST_JOBS)))
 
     def turn() -> Iterable[int]:
-        return asked if for_s is None else _endless(asked, for_s / (len(games) + with_liars + with_decisions))
+        return asked if for_s is None else _endless(asked, float(for_s) / len(games))
 
-    reports = [simulate_cluster(game, turn(), watch=_show_seed) for game in games]
-    if with_liars:
-        reports.append(simulate_pbft(turn(), given, judge=_judge, watch=_show_seed))
-    if with_decisions:
-        reports.append(simulate_decisions(turn(), given, watch=_show_seed))
-    return merged(reports)
+    return merged([simulate_cluster(game, turn(), jobs=jobs, watch=_show_seed) for game in games])
 
 
 def _endless(seeds: range, for_s: float) -> Iterator[int]:

@@ -32,7 +32,7 @@ def test_a_failure_prints_the_command_that_replays_it(monkeypatch: pytest.Monkey
 
     commit = replication.try_to_commit
     monkeypatch.setattr(replication, "try_to_commit", hasty)
-    report = simulate_cluster(Game(RAFT, Faults(drop=0.1)), range(1))
+    report = simulate_cluster(Game("raft", Faults(drop=0.1)), range(1))
     [failure] = report.failures
     assert not report.ok
     assert failure.command == f"concerted simulate raft --seeds {failure.seed}..{failure.seed} --faults drop=0.1"
@@ -50,7 +50,7 @@ def test_what_clients_were_told_is_given_to_the_judge() -> None:
     def judge(history: Sequence[Asked]) -> list[str]:
         return [f"{len(history)} are too many"] if history else []
 
-    report = simulate_cluster(Game(RAFT, SWARM, judge=judge), range(1))
+    report = simulate_cluster(Game("raft", SWARM, judge=judge), range(1))
     assert "too many" in report.failures[0].problems[0]
     assert report.failures[0].command == "concerted simulate raft --seeds 0..0"
 

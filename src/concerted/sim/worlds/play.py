@@ -1,6 +1,6 @@
 """Playing a protocol under many seeds: for each, a world in virtual time and a random walk.
 
-    report = simulate_cluster(Game(RAFT, Faults.parse("swarm")), range(100))
+    report = simulate_cluster(Game("raft", Faults.parse("swarm")), range(100))
 
 A failure carries the one command that replays it.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -20,14 +20,49 @@ from concerted.sim.cluster.settings import DRAWN, Settings
 from concerted.sim.cluster.walk import walk
 from concerted.sim.faults import Faults
 from concerted.sim.play import Failure
+from concerted.sim.protocols.algorithms import ALGORITHMS
+from concerted.sim.worlds.processes import in_order
 from concerted.sim.worlds.world import play_world
 
-__all__ = ["ClusterReport", "Game", "merged", "simulate_cluster"]
+__all__ = ["ClusterReport", "Game", "Playable", "SeedPlayed", "content", "merged", "replay_command", "simulate_cluster"]
 
-COUNTS = ("seeds", "steps", "committed", "elected", "answered", "messages")
+COUNTS = ("steps", "committed", "elected", "answered", "messages")
+MOST_FAILURES = 10
 TAIL_LINES = 60  # of a walk's transcript, in a report
 
-Judge = Callable[[Sequence[Asked]], Sequence[str]]
+Watch = Callable[[int, Sequence[str]], None]
+
+
+def content(_history: Sequence[Any]) -> Sequence[str]:
+    """Judge nothing: whatever clients were told is right."""
+    return ()
+
+
+class SeedPlayed(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of one seed; failure: what was wrong.  The counts are those of a report."""
+
+    failure: Failure | None = None
+    steps: int = 0
+    committed: int = 0
+    elected: int = 0
+    answered: int = 0
+    messages: int = 0
+    virtual_s: float = 0.0
+
+
+class Playable(Protocol):
+    """What can be played under a seed."""
+
+    @property
+    def name(self) -> str:
+        """What it is called on the command line."""
+
+    @property
+    def faults(self) -> Faults:
+        """What was asked for."""
+
+    def play(self, seed: int) -> SeedPlayed:
+        """Play one."""
 
 
 class ClusterReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,54 +91,81 @@ class ClusterReport(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Game:
-    """How a protocol is played.  judge: looks at what the clients of each were told, and says what is wrong with it."""
+    """How a protocol is played.
 
-    algorithm: Algorithm[Any]
+    name: the protocol's, as in `ALGORITHMS`.  judge: looks at what the clients of each were told, and says what is
+    wrong with it.
+    """
+
+    name: str
     faults: Faults
     settings: Settings = DRAWN
-    judge: Judge = lambda _history: ()
+    judge: Callable[[Sequence[Asked]], Sequence[str]] = content
+
+    @property
+    def algorithm(self) -> Algorithm[Any]:
+        """The protocol."""
+        return ALGORITHMS[self.name]
+
+    def play(self, seed: int) -> SeedPlayed:
+        """Play a world and a walk."""
+        played = play_world(self.algorithm, seed, self.faults, self.settings)
+        walked = walk(self.algorithm, seed, self.settings)
+        problems = [f"in its world, {each}" for each in (*played.problems, *self.judge(played.history))]
+        problems += [f"on its walk, {each}" for each in (*walked.problems, *self.judge(walked.history))]
+        return SeedPlayed(
+            failure=self._failure(seed, played.faults, problems) if problems else None,
+            steps=played.steps + walked.steps,
+            committed=played.chosen + walked.chosen_count,
+            elected=played.leaders + walked.leaders_count,
+            answered=played.answered,
+            messages=played.messages,
+            virtual_s=played.virtual_s,
+        )
 
     def command(self, seed: int) -> str:
         """Return the one that plays a seed again."""
-        words = ["concerted", "simulate", self.algorithm.name, "--seeds", f"{seed}..{seed}"]
-        if self.faults != Faults(swarm=True):
-            words += ["--faults", self.faults.words() or "drop=0"]
-        if self.settings != DRAWN:
-            words += ["--settings", self.settings.words()]
-        return shlex.join(words)
+        return replay_command(self.name, seed, self.faults, "" if self.settings == DRAWN else self.settings.words())
+
+    def _failure(self, seed: int, drawn: Faults, problems: Sequence[str]) -> Failure:
+        on_walk = any(each.startswith("on its walk") for each in problems)
+        return Failure(
+            seed=seed,
+            faults=drawn.words(),
+            problems=tuple(problems),
+            command=self.command(seed),
+            transcript=walk(self.algorithm, seed, self.settings, transcript=True).transcript[-TAIL_LINES:]
+            if on_walk
+            else (),
+        )
 
 
 def simulate_cluster(
-    game: Game,
+    game: Playable,
     seeds: Iterable[int],
     *,
-    most_failures: int = 10,
-    watch: Callable[[int, Sequence[str]], None] = lambda _seed, _problems: None,
+    jobs: int = 1,
+    most_failures: int = MOST_FAILURES,
+    watch: Watch = lambda _seed, _problems: None,
 ) -> ClusterReport:
-    """Play a world and a walk under each seed; stop at `most_failures`.  watch: is told each seed."""
+    """Play a game under each seed, over so many processes; stop at `most_failures`.  watch: is told each seed."""
     failures: list[Failure] = []
     counts = dict.fromkeys(COUNTS, 0)
-    virtual_s = 0.0
-    for seed in seeds:
-        played = play_world(game.algorithm, seed, game.faults, game.settings)
-        walked = walk(game.algorithm, seed, game.settings)
-        problems = [f"in its world, {each}" for each in (*played.problems, *game.judge(played.history))]
-        problems += [f"on its walk, {each}" for each in (*walked.problems, *game.judge(walked.history))]
-        counts["seeds"] += 1
-        counts["steps"] += played.steps + walked.steps
-        counts["committed"] += played.chosen + walked.chosen_count
-        counts["elected"] += played.leaders + walked.leaders_count
-        counts["answered"] += played.answered
-        counts["messages"] += played.messages
+    seeds_count, virtual_s = 0, 0.0
+    for seed, played in in_order(game.play, seeds, jobs):
+        seeds_count += 1
         virtual_s += played.virtual_s
-        if problems:
-            failures.append(_failure(game, seed, played.faults, problems))
-        watch(seed, problems)
+        for count in COUNTS:
+            counts[count] += getattr(played, count)
+        if played.failure is not None:
+            failures.append(played.failure)
+        watch(seed, () if played.failure is None else played.failure.problems)
         if len(failures) >= most_failures:
             break
     return ClusterReport(
-        algorithm=game.algorithm.name,
+        algorithm=game.name,
         faults=game.faults.words(),
+        seeds=seeds_count,
         failures=tuple(failures),
         virtual_s=round(virtual_s, 3),
         **counts,
@@ -117,18 +179,15 @@ def merged(reports: Sequence[ClusterReport]) -> ClusterReport:
         faults=reports[0].faults,
         failures=tuple(failure for report in reports for failure in report.failures),
         virtual_s=round(sum(report.virtual_s for report in reports), 3),
-        **{name: sum(getattr(report, name) for report in reports) for name in COUNTS},
+        **{name: sum(getattr(report, name) for report in reports) for name in ("seeds", *COUNTS)},
     )
 
 
-def _failure(game: Game, seed: int, drawn: Faults, problems: Sequence[str]) -> Failure:
-    on_walk = any(each.startswith("on its walk") for each in problems)
-    return Failure(
-        seed=seed,
-        faults=drawn.words(),
-        problems=tuple(problems),
-        command=game.command(seed),
-        transcript=walk(game.algorithm, seed, game.settings, transcript=True).transcript[-TAIL_LINES:]
-        if on_walk
-        else (),
-    )
+def replay_command(name: str, seed: int, asked: Faults, settings: str = "") -> str:
+    """Return the command that plays one seed of a game again, under the faults that were asked for."""
+    words = ["concerted", "simulate", name, "--seeds", f"{seed}..{seed}"]
+    if asked != Faults(swarm=True):
+        words += ["--faults", asked.words() or "drop=0"]
+    if settings:
+        words += ["--settings", settings]
+    return shlex.join(words)
