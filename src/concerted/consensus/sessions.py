@@ -82,13 +82,15 @@ class Sessions:
         self._owners: dict[int, str] = {}  # of the sessions that have one
         self._size_bytes = 0  # of all results
 
-    def apply(self, entry: Entry, carry_out: Callable[[bytes], bytes], owner: str = "") -> Answer | None:
+    def apply(self, entry: Entry, carry_out: Callable[[bytes], bytes], only_for: str | None = None) -> Answer | None:
         """Carry out the command of a committed entry, unless that was done before; None if it has none.
 
-        owner: who has signed it, where clients sign.  Somebody else's session is none for him.
+        only_for: who has signed it, where clients sign, unless he may speak for all.  Somebody else's session is none
+        for him.
         """
         if entry.command is None:
             return None
+        owner = only_for or ""
         command = _decoder.decode(entry.command)
         if command.session == OPEN:
             return self._open(entry.index, command.number, owner)

@@ -150,7 +150,7 @@ class Kept:
         if not proposed.command:
             self._wake_due()
             return None
-        return self.sessions.apply(Entry(entry.index, entry.term, proposed.command), self._carry_out, self._only_for or "")
+        return self.sessions.apply(Entry(entry.index, entry.term, proposed.command), self._carry_out, self._only_for)
 
     def next_wake(self) -> Instant | None:
         """Return when the time should be said, if anything waits for it."""
