@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-from concerted.consensus.entries import Entry
+from concerted.consensus.entries import Entry, Snapshot
 from concerted.consensus.quorum import NodeId
 from concerted.consensus.ready import NOTHING, ReadId, Ready
 from concerted.consensus.replicated_log import ReplicatedLog
@@ -42,6 +42,18 @@ class Watch(Protocol[C]):
 
     def applied(self, replica: Replica[C], entry: Entry, answer: Answer | None) -> None:
         """See what a state machine made of an entry."""
+
+
+class Holding(Protocol):
+    """A state machine."""
+
+    index: int
+
+    def dump(self) -> bytes:
+        """Return everything, for a snapshot."""
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Become what another one was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +93,11 @@ class Replica(Generic[C]):
     waiting: deque[AnyReady] = field(default_factory=deque)
 
     @property
+    def holding(self) -> Holding:
+        """What it keeps besides the log: that follows from the entries."""
+        return self.machine
+
+    @property
     def core(self) -> C:
         """The core of a server that lives."""
         assert self.running is not None, f"server {self.id} is dead"
@@ -96,9 +113,9 @@ class Replica(Generic[C]):
             self.is_lost = True
             return
         self.running = self.begin(Beginning(self.id, self.settings, stored, self.dice, self.now))
-        self.machine = Machine(self.sessions_limit)
+        self._forget()
         if stored.snapshot.index:
-            self.machine.restore(stored.snapshot)
+            self._restore(stored.snapshot)
 
     def die(self) -> None:
         """Forget all but the disk."""
@@ -121,9 +138,9 @@ class Replica(Generic[C]):
 
     def compact(self, upto: int) -> None:
         """Put a snapshot of the machine in the place of the log, if there is anything to win.  upto: one is there."""
-        index = self.machine.index
+        index = self.holding.index
         if index > upto:
-            self.give(lambda core: core.compact(index, self.machine.dump(), self.now))
+            self.give(lambda core: core.compact(index, self.holding.dump(), self.now))
 
     def die_writing(self, share: float) -> None:
         """Die while the disk writes; so much of the oldest Ready's write is on it.  share: 0 <= share < 1."""
@@ -134,7 +151,8 @@ class Replica(Generic[C]):
     def carry_out(self, die_behind: Part | None = None) -> None:
         """Carry out the oldest Ready; or die behind a part of it.  A death while sending loses the later messages.
 
-        Where there is no room for a write, the server dies: what of it is on the disk nobody knows.
+        Where there is no room for a write, the server dies: what of it is on the disk nobody knows.  A snapshot that is
+        asked for is taken last.
         """
         write = self.waiting[0].write
         if write is not None and self.disk.is_full:
@@ -161,7 +179,18 @@ class Replica(Generic[C]):
             core = self.running
             assert core is not None, f"server {self.id} died while it wrote"
             self._take(core.written(write.number, self.now))
+        at = ready.compact_at
+        if at is not None and self.running is not None:
+            self.give(lambda core: core.compact(at, self.holding.dump(), self.now))
         return None
+
+    def _forget(self) -> None:
+        """Keep what there is before the first entry."""
+        self.machine = Machine(self.sessions_limit)
+
+    def _restore(self, snapshot: Snapshot) -> None:
+        """Keep what somebody kept at a snapshot."""
+        self.holding.restore(snapshot)
 
     def _take(self, ready: AnyReady) -> AnyReady:
         """Have what follows from an input looked at, and wait until it is carried out."""
@@ -178,7 +207,7 @@ class Replica(Generic[C]):
 
     def _apply(self, ready: AnyReady) -> None:
         if ready.restore is not None:
-            self.machine.restore(ready.restore)
+            self._restore(ready.restore)
         for entry in ready.committed:
             answer = self.machine.apply(entry)
             self.watch.applied(self, entry, answer)

@@ -7,8 +7,7 @@ into the log, each replica signs what time it is, and the group's time is what f
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,22 +15,20 @@ import msgspec
 
 from concerted.consensus.keeping import Replicated
 from concerted.consensus.pbft.group import Group as Members
-from concerted.consensus.pbft.messages import Message, NewView, Request, ViewChange
+from concerted.consensus.pbft.messages import Request
 from concerted.consensus.pbft.node import Pbft
 from concerted.consensus.pbft.seal import sealed_request
-from concerted.consensus.pbft.settings import Settings
-from concerted.consensus.pbft.storage import STORAGE, Stored
 from concerted.consensus.quorum import NodeId
 from concerted.replicas.kept import Kept
 from concerted.replicas.protocols.entering import Entering, Proposed
 from concerted.replicas.protocols.pbft import SignedEntering, client_of
 from concerted.replicas.spec import COORDINATOR, Group
-from concerted.sim.cluster.algorithm import Algorithm, Spare
+from concerted.sim.cluster.algorithm import Algorithm
 from concerted.sim.cluster.damage import lost_among
-from concerted.sim.cluster.replica import Beginning, Replica
+from concerted.sim.cluster.replica import Replica
+from concerted.sim.pbft.algorithm import pbft
 from concerted.sim.pbft.checks import PbftChecks
 from concerted.sim.pbft.keys import SimSigner, SimVerifier
-from concerted.sim.pbft.walk import draw_settings
 from concerted.sim.protocols.algorithms import ALGORITHMS
 
 __all__ = ["KEEPINGS", "Keeping"]
@@ -97,46 +94,11 @@ def _signing(rng: random.Random, servers: int) -> Keeping:
         return signed.encode()
 
     return Keeping(
-        algorithm=_pbft(members, checks, found),
+        algorithm=pbft(lambda: members, checks, lambda: lost_among(found[0].honest)),
         servers=count,
         make=lambda node: Kept("pbft", members.weak, SignedEntering(spec, node, "")),
         honest=members.weak,
         enter=enter,
-    )
-
-
-def _pbft(
-    members: Members, checks: Callable[[Mapping[NodeId, Replica[Pbft]]], PbftChecks], found: Sequence[PbftChecks]
-) -> Algorithm[Pbft]:
-    """Return PBFT as a world plays it: f of the replicas may be lost."""
-
-    def begin(beginning: Beginning) -> Pbft:
-        node = beginning.node
-        return Pbft(
-            node, beginning.settings, beginning.stored, group=members, signer=SimSigner(node), now=beginning.now
-        )
-
-    def spare(_: Sequence[Pbft]) -> Spare:
-        def can(dead: AbstractSet[NodeId]) -> bool:
-            return len(lost_among(found[0].honest) | dead) <= members.faulty
-
-        return can
-
-    return Algorithm(
-        name="pbft",
-        storage=STORAGE,
-        message=Message,
-        election=(ViewChange, NewView),
-        first=lambda _: Stored(),
-        start=begin,
-        checks=checks,
-        walk_settings=draw_settings,
-        world_settings=draw_settings,
-        plain_settings=Settings,
-        state=lambda core: f"view {core.term}",
-        leads=lambda core: core.leader == core.id,
-        compacted=lambda core: core.replica.stable,
-        spare=spare,
     )
 
 

@@ -10,20 +10,17 @@ looked at after every entry is in `court`; what the protocol promises is looked 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
-
-import msgspec
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from concerted.consensus.quorum import Configuration, NodeId
 from concerted.consensus.ready import Ready
 from concerted.consensus.replicated_log import ReplicatedLog
 from concerted.consensus.sessions import Answer
 from concerted.replicas.protocols.entering import Proposed
-from concerted.sim.cluster.algorithm import ELECTION_TIMEOUT_S, HEAL_TIMEOUTS, Algorithm
+from concerted.sim.cluster.algorithm import ELECTION_TIMEOUT_S, HEAL_TIMEOUTS
 from concerted.sim.cluster.checks import Broken
-from concerted.sim.cluster.damage import lost_among
 from concerted.sim.cluster.disk import Disk
 from concerted.sim.cluster.replica import Replica
 from concerted.sim.decisions.court import Court
@@ -31,16 +28,13 @@ from concerted.sim.decisions.crowd import Crowd
 from concerted.sim.decisions.errands import Asker, draw_askers
 from concerted.sim.decisions.keeper import Keeper
 from concerted.sim.decisions.keeping import KEEPINGS
-from concerted.sim.faults import NOT_OF_CLUSTERS, Faults
-from concerted.sim.network import Network, Pipe
-from concerted.sim.worlds.host import Clock, Host
-from concerted.sim.worlds.mischief import Mischief
-from concerted.sim.worlds.timeline import Life, Timeline
+from concerted.sim.faults import Faults
+from concerted.sim.worlds.host import Host
+from concerted.sim.worlds.hosting import MOST_SKEW, Hosting
 
 __all__ = ["BEGAN_AT", "DecisionsResult", "DecisionsWorld", "play_decisions"]
 
 FAULTS_S = 120.0  # of virtual time in which things go wrong
-MOST_SKEW = 5.0  # percent by which a clock's pace is wrong
 BEGAN_AT = 1_000_000.0  # what a wall clock that is right says when the world begins
 WALLS_S = 20.0  # how far wall clocks lie apart at most
 STALE_S = 1.0  # how old the time of a group that signs may be when a command comes
@@ -69,7 +63,7 @@ class DecisionsResult:
     virtual_s: float
 
 
-class DecisionsWorld(Generic[C]):
+class DecisionsWorld(Hosting[C]):
     """One group that keeps decisions, under one seed.  protocol: one of KEEPINGS.  servers, askers: 0, None: drawn."""
 
     def __init__(
@@ -81,92 +75,43 @@ class DecisionsWorld(Generic[C]):
         servers: int = 0,
         askers: Sequence[Asker] | None = None,
     ) -> None:
-        self.seed = seed
-        self.rng = rng = random.Random(f"{seed}/decide/{protocol}")
+        rng = random.Random(f"{seed}/decide/{protocol}")
         self.keeping = KEEPINGS[protocol](rng, servers)
-        self.algorithm: Algorithm[C] = self.keeping.algorithm
-        algorithm = self.algorithm
-        self.faults = faults.draw(random.Random(f"{seed}/mix"), (*NOT_OF_CLUSTERS, *algorithm.without))
-        self.timeline = Timeline()
-        self.life = Life()
-        self.network = Network(self.timeline, self.faults, rng)
-        self.settings = algorithm.world_settings(rng)
-        self.drift = algorithm.drift(self.settings)
-        if self.drift is not None:
-            self.faults = replace(self.faults, jump=0)
-        self.hosts: dict[NodeId, Host[C]] = {}
-        self.replicas: dict[NodeId, Replica[C]] = {}
+        super().__init__(self.keeping.algorithm, seed, rng, faults)
+        self.settings = self.algorithm.world_settings(rng)
+        self.keep_clocks(self.settings)
         self.keepers: dict[NodeId, Keeper[C]] = {}
         self.walls: dict[NodeId, float] = {}
-        self.checks = algorithm.checks(self.replicas)
+        self.checks = self.algorithm.checks(self.replicas)
         self.court = Court(self.checks.chosen, self.keeping.honest)
         self.crowd: Crowd[C] = Crowd(rng, self.timeline, self.life, self.hosts, self._propose, self.court)
         self._said: dict[Answer, set[NodeId]] = {}
-        self._pipes: dict[tuple[NodeId, NodeId], Pipe] = {}
-        self._cut: dict[tuple[NodeId, NodeId], int] = {}
-        self._encode = msgspec.msgpack.Encoder().encode
-        self._decode: Callable[[bytes], Any] = msgspec.msgpack.Decoder(algorithm.message).decode
-        self.mischief = Mischief(
-            algorithm, rng, self.timeline, self.life, self.hosts, self.replicas, self._pipes, self.leader, self._cut
-        )
         first = Configuration.of(tuple(range(1, self.keeping.servers + 1)))
         for node in first.voters:
-            self._add(node, first)
+            self.add(node, first)
         self.crowd.gather(draw_askers(rng, BEGAN_AT) if askers is None else askers)
 
     def play(self) -> DecisionsResult:
         """Play to the end, or until something is wrong."""
-        problems: list[str] = []
-        try:
-            for host in self.hosts.values():
-                host.start()
-            self._plan()
-            self.timeline.run(self.life)
-            assert self.life.over, "nothing is left to happen, and the world has no end"
-            for keeper in self.keepers.values():
-                if keeper.running is not None:
-                    self.court.judged_whole(keeper)
-        except (Broken, AssertionError) as error:
-            problems.append(f"at {self.timeline.now:.4f} s: {error}")
+        problems = self.unfold()
         checks, court = self.checks, self.court
         return DecisionsResult(
-            self.seed, self.faults, tuple(problems), checks.steps, len(checks.chosen), len(checks.leaders),
+            self.seed, self.faults, problems, checks.steps, len(checks.chosen), len(checks.leaders),
             self.crowd.answered_count, len(court.closed), court.judged_count, self.network.carried, self.timeline.now,
         )  # fmt: skip
 
-    def send(self, message: Any) -> None:
-        """Put a message on the wire."""
-        host = self.hosts.get(message.to)
-        way = (message.source, message.to)
-        if host is not None and not host.life.over and way not in self._cut:
-            pipe = self._pipes.setdefault(way, Pipe())
-            self.network.carry(pipe, host, host.arrive, pipe, pipe.resets, self._encode(message))
-
-    # What acts may ask for
-
-    def leader(self) -> Replica[C] | None:
-        """Find the server that leads the newest term."""
-        leads = self.algorithm.leads
-        leaders = [each for each in self.replicas.values() if each.running is not None and leads(each.core)]
-        return max(leaders, key=lambda replica: replica.core.term, default=None)
-
-    def join(self, node: NodeId) -> None:
-        """Start another server, which knows of no members yet."""
-        self._add(node, Configuration()).start()
-
-    def give(self, replica: Replica[C], act: Callable[[C], Ready[Any, Any]]) -> Ready[Any, Any]:
-        """Give a core an input."""
-        return self.hosts[replica.id].give(act)
-
-    def note(self, what: Callable[[], str]) -> None:
-        """Keep no transcript."""
+    def ended(self) -> None:
+        """Look at all that replicas show in the end."""
+        for keeper in self.keepers.values():
+            if keeper.running is not None:
+                self.court.judged_whole(keeper)
 
     # What happens
 
-    def _add(self, node: NodeId, configuration: Configuration) -> Host[C]:
+    def add(self, node: NodeId, configuration: Configuration) -> Host[C]:
         """Put up a machine for another server, with a wall clock that nobody sets."""
         algorithm, rng = self.algorithm, self.rng
-        keeper = Keeper(
+        keeper = self.keepers[node] = Keeper(
             id=node,
             begin=algorithm.start,
             settings=self.settings,
@@ -178,30 +123,16 @@ class DecisionsWorld(Generic[C]):
             make=lambda: self.keeping.make(node),
             judged=self.court.judged,
         )
-        skew = min(self.faults.skew, MOST_SKEW) / 100.0
-        if self.drift is not None:
-            skew = min(skew, self.drift)
-        clock = Clock(1.0 + rng.uniform(-skew, skew), rng.uniform(0.0, 1000.0))
-        self.walls[node] = BEGAN_AT - clock.ahead_s + rng.uniform(0.0, WALLS_S)
-        self.replicas[node] = self.keepers[node] = keeper
-        self.hosts[node] = Host(keeper, self.timeline, rng, clock, self._decode)
+        host = self.house(keeper)
+        self.walls[node] = BEGAN_AT - host.clock.ahead_s + rng.uniform(0.0, WALLS_S)
         self.timeline.at(self.timeline.now + RING_S * rng.random(), self.life, self._ring, node)
-        return self.hosts[node]
+        return host
 
-    def _plan(self) -> None:
+    def plan(self) -> None:
         """Say when everything happens."""
-        rng = self.rng
-        acts = [(lambda act=act: act.do(self), rng.choice(act.counts)) for act in self.algorithm.acts]
-        for happen, count in (*self.mischief.planned(self.faults), (self._compact, rng.choice((0, 10))), *acts):
-            for _ in range(count):
-                self.timeline.at(rng.uniform(0.0, FAULTS_S), self.life, happen)
+        self.go_wrong(FAULTS_S)
         self.crowd.begin()
         self.timeline.at(FAULTS_S, self.life, self._end_well)
-
-    def _compact(self) -> None:
-        host = self.mischief.anybody()
-        if host is not None:
-            host.compact(self.algorithm.compacted(host.replica.core))
 
     # Time
 
@@ -239,12 +170,7 @@ class DecisionsWorld(Generic[C]):
         """Heal the network and all but a minority of the servers: all must be answered, and deadlines pass."""
         self.network.heal()
         self.mischief.heal()
-        can_spare = self.algorithm.spare([host.replica.core for host in self.hosts.values() if host.is_alive])
-        dead = lost_among(self.replicas)
-        for node in sorted(set(self.hosts) - dead):
-            if self.rng.random() < 0.3 and can_spare({node, *dead}):
-                dead.add(node)
-                self.hosts[node].die()
+        self.leave_a_minority_dead()
         self._wait(self.timeline.now)
 
     def _wait(self, healed_at: float) -> None:
@@ -256,9 +182,7 @@ class DecisionsWorld(Generic[C]):
             return
         due_at = max(healed_at, (latest or 0.0) / (1.0 - MOST_SKEW / 100.0))
         if self.timeline.now > due_at + HEAL_TIMEOUTS * ELECTION_TIMEOUT_S:
-            found = {node: (host.replica.core.leader, host.replica.core.term) for node, host in self.hosts.items()
-                     if host.is_alive}  # fmt: skip
-            raise Broken(f"liveness: {len(unanswered)} wait, open until {latest}: {found}")
+            raise Broken(f"liveness: {len(unanswered)} wait, open until {latest}: {self.found()}")
         self.timeline.at(self.timeline.now + 1.0, self.life, self._wait, healed_at)
 
     def _latest_deadline_at(self) -> float | None:

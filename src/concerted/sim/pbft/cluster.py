@@ -22,10 +22,10 @@ from concerted.consensus.pbft.storage import STORAGE, Stored
 from concerted.consensus.quorum import NodeId
 from concerted.sim.cluster.checks import Broken
 from concerted.sim.cluster.disk import Disk
-from concerted.sim.cluster.replica import Beginning, Watch
+from concerted.sim.cluster.replica import Watch
 from concerted.sim.pbft.checks import PbftChecks
 from concerted.sim.pbft.keys import SimSigner, SimVerifier
-from concerted.sim.pbft.replica import PbftReplica, Unwatched
+from concerted.sim.pbft.replica import PbftReplica, Unwatched, beginning_in
 
 __all__ = ["Asked", "Client", "PbftCluster"]
 
@@ -101,7 +101,7 @@ class PbftCluster:
         """Make a replica; of a liar, one that nobody watches."""
         return PbftReplica(
             id=node,
-            begin=self.begin,
+            begin=beginning_in(self.group),
             settings=self.settings,
             disk=Disk(STORAGE, node, Stored()),
             watch=watch,
@@ -110,13 +110,6 @@ class PbftCluster:
             group=self.group,
             reply=self.replied,
         )
-
-    def begin(self, beginning: Beginning) -> Pbft:
-        """Make a core."""
-        return Pbft(
-            beginning.node, beginning.settings, beginning.stored, group=self.group, signer=SimSigner(beginning.node),
-            now=beginning.now,
-        )  # fmt: skip
 
     def alive(self) -> list[PbftReplica]:
         """Return all honest replicas that live."""

@@ -14,11 +14,20 @@ from concerted.consensus.pbft.group import Group
 from concerted.consensus.pbft.messages import Message, Request
 from concerted.consensus.pbft.node import Pbft, PbftReady
 from concerted.consensus.sessions import Answer
-from concerted.errors import StoreDamaged
-from concerted.sim.cluster.replica import Beginning, Part, Replica
+from concerted.sim.cluster.replica import Beginning, Replica
 from concerted.sim.pbft.keys import SimSigner
 
-__all__ = ["PbftReplica", "Service", "Unwatched"]
+__all__ = ["PbftReplica", "Service", "Unwatched", "beginning_in"]
+
+
+def beginning_in(group: Group) -> Callable[[Beginning], Pbft]:
+    """Return what makes a core of a group."""
+
+    def begin(beginning: Beginning) -> Pbft:
+        node = beginning.node
+        return Pbft(node, beginning.settings, beginning.stored, group=group, signer=SimSigner(node), now=beginning.now)
+
+    return begin
 
 
 class Service:
@@ -80,19 +89,10 @@ class PbftReplica(Replica[Pbft]):
     reply: Callable[[Reply], None]
     service: Service = field(default_factory=Service)
 
-    def start(self) -> None:
-        """Begin a life with what the disk holds, unless that is damaged: then it is lost for ever."""
-        try:
-            stored = self.disk.read()
-        except StoreDamaged:
-            if not self.disk.is_damaged:
-                raise
-            self.is_lost = True
-            return
-        self.running = self.begin(Beginning(self.id, self.settings, stored, self.dice, self.now))
-        self.service = Service()
-        if stored.held.seq:
-            self.service.restore(stored.snapshot)
+    @property
+    def holding(self) -> Service:
+        """What it keeps besides the log."""
+        return self.service
 
     def ask(self, request: Request) -> PbftReady:
         """Take a client's request; one that was carried out is answered as before."""
@@ -102,16 +102,12 @@ class PbftReplica(Replica[Pbft]):
             self._tell(request, *known)
         return ready
 
-    def carry_out(self, die_behind: Part | None = None) -> None:
-        """Carry out the oldest Ready; or die behind a part of it.  A snapshot that it asks for is taken last."""
-        index = self.waiting[0].compact_at
-        Replica.carry_out(self, die_behind)
-        if index is not None and self.running is not None:
-            self.give(Pbft.compact, index, self.service.dump(), self.now)
+    def _forget(self) -> None:
+        self.service = Service()
 
     def _apply(self, ready: PbftReady) -> None:
         if ready.restore is not None:
-            self.service.restore(ready.restore)
+            self._restore(ready.restore)
         for entry in ready.committed:
             request, result = self.service.apply(entry)
             self._tell(request, entry.index, result)

@@ -17,14 +17,12 @@ from concerted.consensus.pbft.messages import (
     Batch,
     Body,
     Message,
-    NewView,
     Proposal,
     Relay,
     Request,
     Stable,
     Statement,
     Transfer,
-    ViewChange,
 )
 from concerted.consensus.pbft.node import Pbft, PbftReady
 from concerted.consensus.pbft.seal import Seal, sealed_request
@@ -32,10 +30,10 @@ from concerted.consensus.pbft.settings import Settings
 from concerted.consensus.pbft.storage import STORAGE, Stored, Write
 from concerted.consensus.quorum import Configuration, NodeId
 from concerted.errors import Invalid
-from concerted.sim.cluster.algorithm import Algorithm
 from concerted.sim.cluster.disk import Disk
-from concerted.sim.cluster.replica import Beginning, Replica
+from concerted.sim.cluster.replica import Replica
 from concerted.sim.cluster.table import Table
+from concerted.sim.pbft.algorithm import pbft
 from concerted.sim.pbft.checks import PbftChecks
 from concerted.sim.pbft.keys import SimSigner, SimVerifier
 from concerted.sim.pbft.replica import PbftReplica
@@ -61,7 +59,11 @@ class PbftTable(Table[Pbft]):
         self.honest: dict[NodeId, Replica[Pbft]] = {}
         self.answered: dict[str, int] = {}
         self.servers: dict[NodeId, PbftReplica] = {}
-        super().__init__(_algorithm(self), settings)
+        plain = pbft(
+            lambda: self.group, lambda _: PbftChecks(self.honest, self.group), lambda: self.liars,
+            settings=lambda _: Settings(), state=_state,
+        )  # fmt: skip
+        super().__init__(plain, settings)
         self._names = Words()
         self._requests: dict[str, tuple[Request, Replies]] = {}
 
@@ -87,7 +89,7 @@ class PbftTable(Table[Pbft]):
         """Put up a replica that has not begun."""
         replica = self.servers[node] = PbftReplica(
             id=node,
-            begin=self.begin,
+            begin=self.algorithm.start,
             settings=self.settings,
             disk=Disk(STORAGE, node, Stored()),
             watch=self,
@@ -100,13 +102,6 @@ class PbftTable(Table[Pbft]):
         if node not in self.liars:
             self.honest[node] = replica
         return replica
-
-    def begin(self, beginning: Beginning) -> Pbft:
-        """Make a core."""
-        node = beginning.node
-        return Pbft(
-            node, beginning.settings, beginning.stored, group=self.group, signer=SimSigner(node), now=beginning.now
-        )
 
     # The client
 
@@ -216,30 +211,6 @@ class PbftTable(Table[Pbft]):
     def _checks(self) -> PbftChecks:
         assert isinstance(self.checks, PbftChecks), f"{self.checks} are none of PBFT"
         return self.checks
-
-
-def _algorithm(table: PbftTable) -> Algorithm[Pbft]:
-    """Return what a table asks of a protocol; nothing of it is drawn."""
-
-    def plain(_: object) -> Settings:
-        return Settings()
-
-    return Algorithm(
-        name="pbft",
-        storage=STORAGE,
-        message=Message,
-        election=(ViewChange, NewView),
-        first=lambda _: Stored(),
-        start=table.begin,
-        checks=lambda _: PbftChecks(table.honest, table.group),
-        walk_settings=plain,
-        world_settings=plain,
-        plain_settings=Settings,
-        state=_state,
-        leads=lambda core: core.leader == core.id,
-        compacted=lambda core: core.replica.stable,
-        spare=lambda _: lambda dead: len(table.liars | dead) <= table.group.faulty,
-    )
 
 
 def _state(core: Pbft) -> str:

@@ -9,30 +9,23 @@ Things last as long as they do in life; what hardly ever happens there is for `w
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-import msgspec
-
-from concerted.consensus.pbft.messages import Message, NewView, Request, ViewChange
+from concerted.consensus.pbft.messages import Request
 from concerted.consensus.pbft.node import Pbft
-from concerted.consensus.pbft.settings import Settings
-from concerted.consensus.pbft.storage import STORAGE, Stored
 from concerted.consensus.quorum import NodeId
-from concerted.sim.cluster.algorithm import Algorithm, Spare
 from concerted.sim.cluster.checks import Broken
 from concerted.sim.cluster.damage import lost_among
-from concerted.sim.cluster.partitions import Way
 from concerted.sim.cluster.replica import Replica
-from concerted.sim.faults import NOT_OF_CLUSTERS, Faults
-from concerted.sim.network import Network, Pipe
+from concerted.sim.faults import Faults
+from concerted.sim.pbft.algorithm import pbft
 from concerted.sim.pbft.cluster import Asked, Client, PbftCluster
 from concerted.sim.pbft.liars import Liar
 from concerted.sim.pbft.walk import HEAL_TIMEOUTS, TIMEOUT_S, draw_liars, draw_settings
-from concerted.sim.worlds.host import Clock, Host
-from concerted.sim.worlds.mischief import Mischief
-from concerted.sim.worlds.timeline import Life, Timeline
+from concerted.sim.worlds.host import Host
+from concerted.sim.worlds.hosting import Hosting
+from concerted.sim.worlds.lair import Lair
 
 __all__ = ["PbftWorldResult", "play_pbft"]
 
@@ -62,99 +55,50 @@ class PbftWorldResult:
     healed_after_s: float
 
 
-class Lair:
-    """The machine of one liar, whose time is the world's."""
-
-    def __init__(self, liar: Liar, timeline: Timeline, life: Life) -> None:
-        self.liar = liar
-        self._timeline = timeline
-        self._life = life
-
-    def call_at(self, when: float, act: object, *args: object) -> None:
-        """Have something happen to it: nothing ever ends a liar."""
-        assert callable(act)
-        self._timeline.at(when, self._life, act, *args)
-
-    def arrive(self, message: Message) -> None:
-        """Take a message, and carry out what follows."""
-        self.liar.receive(message)
-        self.liar.go_on(self._timeline.now)
-
-
-class PbftWorld:
+class PbftWorld(Hosting[Pbft]):
     """One group under one seed."""
 
     def __init__(self, seed: int, faults: Faults) -> None:
-        self.seed = seed
-        self.rng = rng = random.Random(f"{seed}/pbft")
-        self.faults = faults.draw(random.Random(f"{seed}/mix"), NOT_OF_CLUSTERS)
-        self.timeline = Timeline()
-        self.life = Life()
-        self.network = Network(self.timeline, self.faults, rng)
+        rng = random.Random(f"{seed}/pbft")
+        algorithm = pbft(lambda: self.cluster.group, lambda _: self.cluster.checks, self._gone)
+        super().__init__(algorithm, seed, rng, faults)
         size = rng.choice(SIZES)
         kinds = draw_liars(rng, size)
         self.cluster = PbftCluster(
-            size, frozenset(kinds), self._settings(), rng, self.send, clock=self.timeline.time, starts=False
+            size, frozenset(kinds), draw_settings(rng), rng, self.send, clock=self.timeline.time, starts=False
         )
+        self.checks = self.cluster.checks
         self.cluster.on_end = self._ended
-        decode = msgspec.msgpack.Decoder(Message).decode
-        self._encode = msgspec.msgpack.Encoder().encode
-        self._decode = decode
-        skew = min(self.faults.skew, MOST_SKEW) / 100.0
-        self.hosts = {
-            node: Host[Pbft](
-                replica, self.timeline, rng, Clock(1.0 + rng.uniform(-skew, skew), rng.uniform(0.0, 1000.0)), decode
-            )
-            for node, replica in self.cluster.replicas.items()
-        }
-        self.lairs = {
-            node: Lair(Liar(self.cluster, node, rng, kinds[node], self.send), self.timeline, self.life)
-            for node in sorted(kinds)
-        }
-        self._pipes: dict[Way, Pipe] = {}
-        self._cut: dict[Way, int] = {}
+        for replica in self.cluster.replicas.values():
+            self.house(replica)
+        for node in sorted(kinds):
+            liar = Liar(self.cluster, node, rng, kinds[node], self.send)
+            self.lairs[node] = Lair(liar, self.timeline, self.life, rng)
         self._turns: dict[str, int] = {}
         self.healed_at = 0.0
-        self.mischief = Mischief(
-            self._algorithm(), rng, self.timeline, self.life, self.hosts, self.cluster.replicas, self._pipes,
-            self._leader, self._cut,
-        )  # fmt: skip
 
     def play(self) -> PbftWorldResult:
         """Play to the end, or until something is wrong."""
-        problems: list[str] = []
-        try:
-            for host in self.hosts.values():
-                host.start()
-            self._plan()
-            self.timeline.run(self.life)
-            assert self.life.over, "nothing is left to happen, and the world has no end"
-        except (Broken, AssertionError) as error:
-            problems.append(f"at {self.timeline.now:.4f} s: {error}")
+        problems = self.unfold()
         checks = self.cluster.checks
         return PbftWorldResult(
-            self.seed, self.faults, tuple(problems), tuple(self.cluster.history), checks.steps, len(checks.chosen),
+            self.seed, self.faults, problems, tuple(self.cluster.history), checks.steps, len(checks.chosen),
             checks.views, self.cluster.answered_count, len(checks.accused), self.network.carried, self.timeline.now,
             self.timeline.now - self.healed_at,
         )  # fmt: skip
 
-    def send(self, message: Message) -> None:
-        """Put a message on the wire."""
-        way = (message.source, message.to)
-        if way in self._cut:
-            return
-        pipe = self._pipes.setdefault(way, Pipe())
-        if message.to in self.lairs:
-            lair = self.lairs[message.to]
-            self.network.carry(pipe, lair, lair.arrive, message)
-            return
-        host = self.hosts[message.to]
-        if not host.life.over:
-            self.network.carry(pipe, host, host.arrive, pipe, pipe.resets, self._encode(message))
+    def _gone(self) -> AbstractSet[NodeId]:
+        """Liars and those whose disks are damaged may be f together."""
+        return self.cluster.liars | lost_among(self.replicas)
+
+    def leader(self) -> Replica[Pbft] | None:
+        """Find a replica that takes itself for the primary."""
+        return next((each for each in self.cluster.alive() if each.core.leader == each.id), None)
 
     # What happens
 
-    def _plan(self) -> None:
+    def plan(self) -> None:
+        """Say when everything happens."""
         for client in self.cluster.clients:
             self._turns[client.name] = 0
             self._think(client)
@@ -162,14 +106,8 @@ class PbftWorld:
             for _ in range(count):
                 self.timeline.at(self.rng.uniform(0.0, FAULTS_S), self.life, happen)
         for lair in self.lairs.values():
-            self._lie(lair)
+            lair.lie()
         self.timeline.at(FAULTS_S, self.life, self._end_well)
-
-    def _lie(self, lair: Lair) -> None:
-        lair.liar.go_on(self.timeline.now)
-        if self.rng.random() < 0.3:
-            lair.liar.scheme()
-        self.timeline.at(self.timeline.now + LIES_S * (0.5 + self.rng.random()), self.life, self._lie, lair)
 
     def _think(self, client: Client) -> None:
         late = self.rng.choice(PAUSES_S) * self.rng.random()
@@ -203,12 +141,6 @@ class PbftWorld:
         else:
             self._think(client)
 
-    def _leader(self) -> Replica[Pbft] | None:
-        for replica in self.cluster.alive():
-            if replica.core.leader == replica.id:
-                return replica
-        return None
-
     # The end
 
     def _end_well(self) -> None:
@@ -223,39 +155,6 @@ class PbftWorld:
     def _fail(self) -> None:
         found = {replica.id: (replica.core.term, replica.core.leader) for replica in self.cluster.alive()}
         raise Broken(f"liveness: nobody is answered {HEAL_TIMEOUTS:g} timeouts after all is healed: {found}")
-
-    # What it is played with
-
-    def _settings(self) -> Settings:
-        return draw_settings(self.rng)
-
-    def _algorithm(self) -> Algorithm[Pbft]:
-        cluster = self.cluster
-        return Algorithm(
-            name="pbft",
-            storage=STORAGE,
-            message=Message,
-            election=(ViewChange, NewView),
-            first=lambda _: Stored(),
-            start=cluster.begin,
-            checks=lambda _: cluster.checks,
-            walk_settings=draw_settings,
-            world_settings=draw_settings,
-            plain_settings=Settings,
-            state=lambda core: f"view {core.term}",
-            leads=lambda core: core.leader == core.id,
-            compacted=lambda core: core.replica.stable,
-            spare=self._spare,
-        )
-
-    def _spare(self, _: Sequence[Pbft]) -> Spare:
-        """Liars and those whose disks are damaged may be f together."""
-
-        def can(dead: AbstractSet[NodeId]) -> bool:
-            lost = lost_among(self.cluster.replicas)
-            return len(self.cluster.liars | lost | dead) <= self.cluster.group.faulty
-
-        return can
 
 
 def play_pbft(seed: int, faults: Faults) -> PbftWorldResult:
