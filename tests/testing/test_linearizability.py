@@ -451,6 +451,15 @@ def test_beyond_its_bound_the_verdict_is_unknown() -> None:
     assert "it is undecided: raise max_configurations" in str(verdict)
 
 
+def test_what_it_costs_to_find_what_is_new_is_bounded_too() -> None:
+    """Additions that may or may not have been made: very many sets of them have the same sum."""
+    sums = [unknown("add", each, 0) for each in range(1, 31)]
+    reads = [done("read", None, 232, 1, 2), done("read", None, 10**6, 3, 4)]
+    verdict = check_linearizable(History.of([*sums, *reads]), Counter(), max_configurations=20_000)
+    assert verdict.undecided == ("it",)
+    assert 1_000 < verdict.configuration_count < 20_000
+
+
 def test_a_violation_elsewhere_outweighs_what_is_undecided() -> None:
     history = History.of([*puzzle("hard", 10**6), done("read", None, 1, 0, 1, "easy")])
     verdict = check_linearizable(history, Counter(), max_configurations=100)

@@ -14,7 +14,7 @@ visited twice.  Four observations keep it small: a read can be taken as soon as 
 need be tried then; where an open operation has become impossible for good, all further search is in vain; of
 unknown operations alike only the one called first need be tried; and one that would change nothing now need not
 be tried now.  The worst case is exponential in the number of operations open at once, and of unknown ones:
-`max_configurations` bounds it.
+`max_configurations` bounds it, and with it what is spent on finding out which are new.
 
 Source: Herlihy & Wing 1990 (linearizability, locality); Wing & Gong 1993 (the search); Lowe 2017, "Testing for
 linearizability" (just-in-time, memory of configurations); Horn & Kroening 2015 (P-compositionality).
@@ -33,6 +33,8 @@ from concerted.testing.history import History, Operation
 __all__ = ["Attempt", "Hinting", "Model", "Timed", "Verdict", "Violation", "check_linearizable"]
 
 MAX_CONFIGURATIONS = 200_000  # visited for one object before the answer is `unknown`
+COMPARISONS = 100  # with configurations visited before, for each that may be visited
+DETOUR = 10  # comparisons that coming to a configuration again is worth
 ATTEMPTS = 10  # shown of a violation
 TAIL = 20  # operations kept of each attempt, and shown of what overlaps
 
@@ -229,8 +231,8 @@ class _Search(Generic[S]):
     are used, and the state; one that differs from another only in having used more is not worth a visit.  Sets of
     operations are sums of bits; the bit of an open one is free again after its return.
 
-    end: how many returns are to be explained.  position: how many of them were, at best.
-    furthest: the last return that was found to be impossible.
+    end: how many returns are to be explained.  position: how many of them were, at best.  furthest: the last return
+    that was found to be impossible.  compared: what was spent on finding out which configurations are new.
     """
 
     def __init__(self, returns: _Returns, model: Model[S], limit: int, end: int | None = None) -> None:
@@ -245,6 +247,7 @@ class _Search(Generic[S]):
         self.frames: list[_Frame[S]] = []
         self.seen: dict[tuple[int, int, S], list[int]] = {}
         self.count = 0
+        self.compared = 0
         self.position = 0
         self.furthest = -1
         self.attempts: dict[str, Attempt] = {}
@@ -252,7 +255,7 @@ class _Search(Generic[S]):
     @property
     def is_cut_short(self) -> bool:
         """Whether the limit is passed."""
-        return self.count > self.limit
+        return self.count > self.limit or self.compared > COMPARISONS * self.limit
 
     def run(self) -> tuple[Operation, ...] | None:
         """Return an order; or None: there is none, or the limit is passed."""
@@ -301,8 +304,10 @@ class _Search(Generic[S]):
 
     def _is_new(self, position: int, taken: int, used: int, state: S) -> bool:
         before = self.seen.setdefault((position, taken, state), [])
+        self.compared += DETOUR + len(before)
         if any(each & used == each for each in before):
             return False
+        before[:] = [each for each in before if used & each != used]  # those have used more
         before.append(used)
         self.count += 1
         return True
