@@ -143,7 +143,7 @@ MUTANTS = [
     (
         "a snapshot forgets whose requests were carried out",
         "pbft.node",
-        "        done = Done.load(settings.numbers_count, stored.held.state.done)\n",
+        "        done = Done.load(settings.numbers_count, stored.state.done)\n",
         "        done = Done.load(settings.numbers_count, b'')\n",
     ),
     (
@@ -163,6 +163,12 @@ MUTANTS = [
         "view-changes that are lost are never said again",
         "pbft.catching_up",
         "    announce(replica)\n",
+        "",
+    ),
+    (
+        "signs a state that it does not keep",
+        "pbft.checkpoints",
+        "    replica.out.states.append(state)\n",
         "",
     ),
     (

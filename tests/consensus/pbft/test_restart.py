@@ -2,7 +2,18 @@
 
 import pytest
 
-from concerted.consensus.pbft.messages import Checkpoint, Commit, Prepare, Proposal, Status, ViewChange
+from concerted.consensus.pbft.messages import (
+    Checkpoint,
+    Commit,
+    Message,
+    NewView,
+    Prepare,
+    Proposal,
+    Status,
+    ViewChange,
+)
+from concerted.consensus.pbft.seal import Seal
+from concerted.sim.pbft.keys import SimSigner
 
 
 def asks(words, source: int = 4, view: int = 0, lacks=()):
@@ -140,3 +151,47 @@ def test_all_may_start_again_at_once(room) -> None:
     assert group.executed() == {1: 4, 2: 4, 3: 4, 4: 4}
     assert group.ask(client=1).request is None
     assert not [message for message in group.sent if isinstance(message.body, Checkpoint) and message.body.seq % 3]
+
+
+def test_a_state_that_was_signed_outlives_a_restart_of_all(room) -> None:
+    """4.3: whoever is behind a stable checkpoint gets its state from one of the f + 1 honest that have signed it.
+
+    Here they all die before they know that it is stable; the one that knows is a liar, who never gives it away and has
+    every new view begin behind it.
+    """
+    group = room(liars=[2], checkpoint_interval=2, window=4)
+    heard: list[Checkpoint] = []
+
+    def keeps(message) -> bool:
+        if isinstance(message.body, Checkpoint) and message.to == 2:
+            heard.append(message.body)
+        return isinstance(message.body, Checkpoint)
+
+    group.loses = keeps
+    group.ask()
+    group.ask(client=1)
+    assert group.executed() == {1: 2, 3: 2, 4: 2}
+    proof = tuple({each.source: each for each in heard}.values())
+    seal = Seal(2, group.cluster.group, SimSigner(2))
+    left: set[int] = set()
+
+    def leaves(message) -> bool:
+        """Be first to leave the view that others enter, or that this liar should have begun."""
+        body = message.body
+        if isinstance(body, NewView) or (isinstance(body, ViewChange) and group.cluster.group.primary(body.view) == 2):
+            leave(body.view + 1)
+        return isinstance(body, Proposal) and body.pre_prepare.view == 0
+
+    def leave(view: int) -> None:
+        if view not in left:
+            left.add(view)
+            said = seal.sign(ViewChange(view, 2, proof, (), 2))
+            group.network += [Message(node, 2, said) for node in (1, 3, 4)]
+
+    group.loses = leaves
+    for node in (1, 3, 4):
+        group.restart(node)
+    asks = group.ask()
+    group.pass_time(300.0)
+    assert len(left) > 1
+    assert asks.request is None

@@ -19,17 +19,26 @@ def writes(words) -> list[Write]:
         Write(3, view_change=left),
         Write(4, new_view=began, accepted=(again,)),
         Write(5, prepared=(words.prepared(again),)),
+        Write(6, states=(State(2, 3, b"\x90", b"x"),)),
+        Write(7, snapshot=Held(State(2, 3, b"\x90", b"x"), words.stable(State(2, 3, b"\x90", b"x")))),
     ]
 
 
 def test_the_format_is_this_one(words) -> None:
     """Whoever changes it must read the old one still, and raise VERSION."""
+    assert STORAGE.version == 2
     assert STORAGE.frame(Write(9, snapshot=Held(State(2, 3, b"\x90", b"x"))), 5).hex() == (
-        "10000000" "9ba87061" "0500000000000000" "95c0c092940203c40190c4017890" "9090"
+        "11000000" "da8dd920" "0500000000000000" "96c0c092940203c40190c4017890" "909090"
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("count", range(6))
+def test_a_file_of_version_1_is_read_still(words) -> None:
+    assert STORAGE.decode(bytes.fromhex("95c0c092940203c40190c40178909090")) == Write(
+        0, snapshot=Held(State(2, 3, b"\x90", b"x"))
+    )
+
+
+@pytest.mark.parametrize("count", range(8))
 def test_a_file_says_what_its_writes_come_to(count: int, words) -> None:
     contents, file = Contents(EMPTY), STORAGE.begin(2, EMPTY)
     for write in writes(words)[:count]:
@@ -60,11 +69,13 @@ def test_who_leaves_and_begins_in_one_step_has_begun(words) -> None:
 
 def test_a_stable_checkpoint_takes_the_place_of_all_below_it(words) -> None:
     contents = Contents(EMPTY)
-    for write in writes(words):
+    for write in writes(words)[:6]:
         contents.take(write)
     held = Held(State(1, 1, b"\x90", b"state"), words.stable(State(1, 1, b"\x90", b"state")))
-    contents.take(Write(6, snapshot=held))
+    assert contents.stored().snapshot.index == 3, "its own newest state, as long as it knows of no later stable one"
+    contents.take(Write(7, snapshot=held))
     stored = contents.stored()
     assert [each.pre_prepare.seq for each in stored.accepted] == [2]
     assert stored.prepared == ()
-    assert (stored.snapshot.index, stored.snapshot.data) == (1, b"state")
+    assert (stored.held.state.index, stored.held.state.data) == (1, b"state")
+    assert [state.seq for state in stored.states] == [2]

@@ -1,6 +1,6 @@
 """Garbage collection (4.3): checkpoints that 2f + 1 have signed, watermarks, and the state of others for who is behind.
 
-    executed, n mod K = 0 --its snapshot comes--> CHECKPOINT(n, d) --2f + 1 match--> stable: all up to n is forgotten
+    executed, n mod K = 0 --its snapshot is durable--> CHECKPOINT(n, d) --2f + 1 match--> stable: all up to n is gone
     2f + 1 match and it is not executed here --> target --FETCH, a state with that digest--> restored, stable
 
 Source: Castro & Liskov 1999, section 4.3; Castro's thesis 2001, section 5.3 (state transfer; here the state is one
@@ -29,6 +29,7 @@ def take_snapshot(replica: Replica, data: bytes) -> None:
     state = State(replica.executed, replica.index, replica.done.dump(), data)
     replica.compacting = False
     replica.snapshots[state.seq] = state
+    replica.out.states.append(state)
     checkpoint = replica.seal.sign(Checkpoint(state.seq, state.digest(), replica.id))
     replica.checkpoints.setdefault(replica.id, {})[state.seq] = checkpoint
     say_to_all(replica, checkpoint)

@@ -66,7 +66,7 @@ class Pbft:
     def __init__(
         self, node: NodeId, settings: Settings, stored: Stored, *, group: Group, signer: Signer, now: float
     ) -> None:
-        done = Done.load(settings.numbers_count, stored.held.state.done)
+        done = Done.load(settings.numbers_count, stored.state.done)
         self._replica = Replica(node, group, settings, Seal(node, group, signer), now, stored.held, done)
         self._number = 0
         restored(self._replica, stored)
@@ -220,11 +220,13 @@ class Pbft:
 
     def _write(self, out: Output) -> Write | None:
         """Return what must be durable before this Ready's messages leave; None if all of it is already handed out."""
-        if not (out.view_change or out.new_view or out.snapshot or out.accepted or out.prepared):
+        if not (out.view_change or out.new_view or out.snapshot or out.accepted or out.prepared or out.states):
             return None
         self._number += 1
+        low = 0 if out.snapshot is None else out.snapshot.seq
+        states = tuple(state for state in out.states if state.seq > low)
         return Write(
-            self._number, out.view_change, out.new_view, out.snapshot, tuple(out.accepted), tuple(out.prepared)
+            self._number, out.view_change, out.new_view, out.snapshot, tuple(out.accepted), tuple(out.prepared), states
         )
 
 

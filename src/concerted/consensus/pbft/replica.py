@@ -96,6 +96,7 @@ class Output:
     view_change: ViewChange | None = None
     new_view: NewView | None = None
     snapshot: Held | None = None
+    states: list[State] = field(default_factory=list)
     restore: State | None = None
     committed: list[Entry] = field(default_factory=list)
     compact_at: int | None = None

@@ -1,7 +1,7 @@
 """How a replica goes on after a crash: with all that it has signed, so that it says nothing else now.
 
 What was accepted and prepared in its view is so again, under the same signatures; what it left its view with it says
-again.  It knows of no commitment but its checkpoint's; the others tell it of the rest.
+again.  It goes on behind its newest state.  Of what is committed after that the others tell it.
 
 Source: the paper's replicas do not forget (section 2); Castro's thesis 2001, chapter 4, is about those that recover.
 """
@@ -9,7 +9,7 @@ Source: the paper's replicas do not forget (section 2); Castro's thesis 2001, ch
 from __future__ import annotations
 
 from concerted.consensus.pbft.agreement import accept
-from concerted.consensus.pbft.messages import Commit
+from concerted.consensus.pbft.messages import Checkpoint, Commit
 from concerted.consensus.pbft.replica import Output, Replica, Slot, slot_at
 from concerted.consensus.pbft.storage import Stored
 from concerted.consensus.pbft.view_changes import resume
@@ -19,9 +19,13 @@ __all__ = ["restored"]
 
 def restored(replica: Replica, stored: Stored) -> None:
     """Take up what the disk holds, in a replica that has just been made."""
-    replica.executed, replica.index = stored.held.state.seq, stored.held.state.index
+    replica.executed, replica.index = stored.state.seq, stored.state.index
     replica.next_seq = replica.stable + 1
     replica.status_at = replica.now
+    for state in stored.states:
+        replica.snapshots[state.seq] = state
+        said = replica.seal.sign(Checkpoint(state.seq, state.digest(), replica.id))
+        replica.checkpoints.setdefault(replica.id, {})[state.seq] = said
     for proposal in stored.accepted:
         slot_at(replica, proposal.pre_prepare.seq).batches[proposal.pre_prepare.digest] = proposal.batch
     for prepared in stored.prepared:

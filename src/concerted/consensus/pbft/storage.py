@@ -1,8 +1,9 @@
 """What one PBFT replica keeps on its disk, and its bytes: what it has signed and must not contradict.
 
 The paper's replicas do not forget; these restart.  So what lies behind each statement is durable before it leaves: the
-pre-prepares that were accepted with their batches, what is prepared, the view-change and new-view messages, and the
-last stable checkpoint with its proof.
+pre-prepares that were accepted with their batches, what is prepared, the view-change and new-view messages, the last
+stable checkpoint with its proof, and the states after it whose digests were signed: others may have nobody else to get
+them from (4.3).
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Stored:
 
     view_change: what it left its view with, if it is in no view now.  new_view: what its view began with, if that is
     not the first.  accepted: pre-prepares with their batches, the older first.  prepared: the newest of each number.
+    states: its own at checkpoints that were not stable yet, ascending.
     """
 
     view_change: ViewChange | None = None
@@ -47,6 +49,7 @@ class Stored:
     held: Held = EMPTY
     accepted: tuple[Proposal, ...] = ()
     prepared: tuple[Prepared, ...] = ()
+    states: tuple[State, ...] = ()
 
     @property
     def view(self) -> int:
@@ -56,9 +59,14 @@ class Stored:
         return 0 if self.new_view is None else self.new_view.view
 
     @property
+    def state(self) -> State:
+        """The newest state of its own."""
+        return self.states[-1] if self.states else self.held.state
+
+    @property
     def snapshot(self) -> Snapshot:
         """What its state machine begins with."""
-        state = self.held.state
+        state = self.state
         return Snapshot(state.index, state.seq, Configuration(), state.data)
 
 
@@ -67,7 +75,7 @@ class Write:
     """What goes to the disk, at once.
 
     view_change, new_view: how it leaves a view, or enters one.  accepted, prepared: what has come about since the last
-    write.  snapshot: replaces all that lies at or below it.
+    write.  snapshot: replaces all that lies at or below it.  states: whose digests it is about to sign.
     """
 
     number: int
@@ -76,6 +84,7 @@ class Write:
     snapshot: Held | None = None
     accepted: tuple[Proposal, ...] = ()
     prepared: tuple[Prepared, ...] = ()
+    states: tuple[State, ...] = ()
 
 
 class Contents:
@@ -85,6 +94,7 @@ class Contents:
         self.view_change, self.new_view, self.held = stored.view_change, stored.new_view, stored.held
         self.accepted = {(each.pre_prepare.view, each.pre_prepare.seq): each for each in stored.accepted}
         self.prepared = {each.pre_prepare.seq: each for each in stored.prepared}
+        self.states = {each.seq: each for each in stored.states}
 
     def take(self, write: Write) -> None:
         """Take the next write."""
@@ -96,11 +106,14 @@ class Contents:
             self.accepted[proposal.pre_prepare.view, proposal.pre_prepare.seq] = proposal
         for prepared in write.prepared:
             self.prepared[prepared.pre_prepare.seq] = prepared
+        for state in write.states:
+            self.states[state.seq] = state
         if write.snapshot is not None:
             self.held = write.snapshot
             low = write.snapshot.seq
             self.accepted = {place: each for place, each in self.accepted.items() if place[1] > low}
             self.prepared = {seq: each for seq, each in self.prepared.items() if seq > low}
+            self.states = {seq: each for seq, each in self.states.items() if seq > low}
 
     def stored(self) -> Stored:
         """Return what a replica finds when it starts."""
@@ -110,24 +123,36 @@ class Contents:
             self.held,
             tuple(self.accepted.values()),
             tuple(self.prepared[seq] for seq in sorted(self.prepared)),
+            tuple(self.states[seq] for seq in sorted(self.states)),
         )
 
 
+class _Payload(msgspec.Struct, frozen=True, array_like=True):
+    """A write without its number.  Files of version 1 have no states."""
+
+    view_change: ViewChange | None
+    new_view: NewView | None
+    snapshot: Held | None
+    accepted: tuple[Proposal, ...]
+    prepared: tuple[Prepared, ...]
+    states: tuple[State, ...] = ()
+
+
 def _encode(write: Write) -> bytes:
-    return _encoder.encode((write.view_change, write.new_view, write.snapshot, write.accepted, write.prepared))
+    return _encoder.encode(
+        _Payload(write.view_change, write.new_view, write.snapshot, write.accepted, write.prepared, write.states)
+    )
 
 
 def _decode(payload: bytes) -> Write:
-    return Write(0, *_writes.decode(payload))
+    return Write(0, *msgspec.structs.astuple(_payloads.decode(payload)))
 
 
 def _whole(stored: Stored) -> Write:
-    return Write(0, stored.view_change, stored.new_view, stored.held, stored.accepted, stored.prepared)
+    return Write(0, stored.view_change, stored.new_view, stored.held, stored.accepted, stored.prepared, stored.states)
 
 
 _encoder = msgspec.msgpack.Encoder()
-_writes = msgspec.msgpack.Decoder(
-    tuple[ViewChange | None, NewView | None, Held | None, tuple[Proposal, ...], tuple[Prepared, ...]]
-)
+_payloads = msgspec.msgpack.Decoder(_Payload)
 
-STORAGE: Storage[Stored, Write] = Storage("concerted pbft log", 1, Stored(), Contents, _encode, _decode, _whole)
+STORAGE: Storage[Stored, Write] = Storage("concerted pbft log", 2, Stored(), Contents, _encode, _decode, _whole)

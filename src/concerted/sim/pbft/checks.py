@@ -108,7 +108,8 @@ class PbftChecks(Checks[Pbft]):
             case Checkpoint():
                 self._once(("state", body.seq), body.digest, body)
                 self._states[body.seq] = body.digest
-                there = True
+                state = disk.states.get(body.seq)
+                there = body.seq <= disk.held.seq or (state is not None and state.digest() == body.digest)
         if not there:
             raise Broken(f"not persisted: {body} leaves replica {replica.id}, and its disk does not have it")
 

@@ -81,6 +81,7 @@ class Words:
             self.batch(proposal.batch)
             words.append(f"accepted {self._place(proposal.pre_prepare)}")
         words += [f"prepared {self._place(each.pre_prepare)}" for each in write.prepared]
+        words += [f"{self.state(state)} after {state.seq}" for state in write.states]
         return ", ".join(words)
 
     def batch(self, batch: Batch) -> str:
