@@ -47,10 +47,10 @@ slow: $(PYTEST) $(BIN)/concerted
 	$(PYTEST) -n 3 --maxschedchunk=1 -m "crash or seeds or e2e or exams"
 
 # The order of a set must never decide an outcome; nor may the version of Python. In `test` and `slow` every process
-# hashes under a seed of its own, so one repeat of the rules under a known seed is enough here; each other Python has one
-# more seed. What starts processes, kills them or plays many seeds is not repeated: it runs the same rules.
+# hashes under a seed of its own; each other Python repeats the fast tests under a known one, and where there is no other
+# Python, this one repeats the rules. What starts processes, kills them or plays many seeds is not repeated: it runs the
+# same rules.
 repeat: $(PYTEST) $(BIN)/concerted
-	PYTHONHASHSEED=1 $(PYTEST) -q -n auto -m pure --hypothesis-profile=quick
 	tools/test-other-pythons
 
 $(PYTEST) $(BIN)/concerted:

@@ -161,6 +161,7 @@ def sharing() -> Setting:
     )
 
 
+@pytest.mark.exams
 @pytest.mark.parametrize("check", STRATEGY_CHECKS)
 def test_auctions_by_talk_pass_the_exam_also_when_messages_are_lost(check: str) -> None:
     check_strategy(choose.load("auction"), check, setting=sharing)
