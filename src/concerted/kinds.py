@@ -151,7 +151,7 @@ PRIMITIVES: frozenset[str] = frozenset((
     "decision.created", "decision.ballot_cast", "decision.ballot_ignored", "decision.equivocated",
     "decision.voter_lost", "decision.voter_found", "decision.closed",
     "replica_group.created", "replica_group.formed", "replica_group.entrusted", "replica_group.released",
-    "replica_group.led",
+    "replica_group.led", "replica_group.divided", "replica_group.whole",
     "replica_group.accused", "replica_group.host_lost", "replica_group.host_found", "replica_group.ending",
     "replica_group.dismissed", "replica_group.ended", "replica_group.replacing", "replica_group.joining",
     "replica_group.replacement_refused", "replica_group.host_replaced", "keeper.chosen",

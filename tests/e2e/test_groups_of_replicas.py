@@ -16,12 +16,12 @@ import pytest
 
 from concerted import Agent, open_coordinator, open_group
 from concerted.agent.work import Refused
-from concerted.config.settings import Consensus, Coordination, ReplicaGroups, Strategies
+from concerted.config.settings import Consensus, Coordination, ManagerSettings, ReplicaGroups, Strategies
 from concerted.consensus.decisions.certificate import verify
 from concerted.consensus.keeper import Choose
 from concerted.consensus.replacing import Replace
 from concerted.engine.replicas import arrivals
-from concerted.errors import Conflict, Invalid, NotAllowed, NotFound, Overloaded, WrongPhase
+from concerted.errors import Conflict, Invalid, NotAllowed, NotFound, Overloaded, TimedOut, WrongPhase
 from concerted.launch import Session
 from concerted.ports.commands import Events, Status, Why
 from concerted.ports.store import Fenced, PrimitiveRecord, Stale, Write
@@ -588,5 +588,53 @@ def test_what_is_over_leaves_its_group_and_the_coordinator_answers_for_it(tmp_pa
                 await ship.vote("accept", agent="bob")
             elsewhere = await coordinator.decision("third").create("and then?", ["ann"], algorithm="raft")
             assert elsewhere.group["id"] != made.group["id"], "who names no group gets one that has room"
+
+    asyncio.run(main())
+
+
+# Too few are left
+
+
+@pytest.mark.parametrize(("algorithm", "names", "away"), [("raft", NAMES, (2, 3)), ("pbft", (*NAMES, "dee"), (3, 4))])
+def test_a_group_without_a_majority_decides_nothing_and_says_who_must_come_back(
+    tmp_path: Path, algorithm: str, names: tuple[str, ...], away: tuple[int, ...]
+) -> None:
+    hasty = Coordination(
+        manager=ManagerSettings(command_timeout=3.0),
+        strategies=Strategies(consensus=Consensus(election_timeout=0.4, heartbeat_interval=0.1, max_terms=1)),
+    )
+
+    async def main() -> None:
+        async with session(tmp_path, names, hasty) as coordinator:
+            await coordinator.replica_group("ops").create(algorithm, names)
+            ship = coordinator.decision("ship")
+            await ship.create("ship it?", names, algorithm=algorithm, group="ops")
+            await ship.vote("accept", agent="ann")
+            processes = await pids(coordinator, "ops")
+            for node in away:
+                os.kill(processes[node], signal.SIGSTOP)
+            await until(lambda: told_of(coordinator, "divided"))
+            group = await coordinator.replica_group("ops").get()
+            missing = tuple(names[node - 1] for node in away)
+            assert (group.silent, group.stalled_at is not None) == (missing, True)
+            for subject in ("ship", "ops"):
+                (waiting,) = (await coordinator.give(Why(subject=subject))).waiting
+                assert f"no answer from the replicas beside {', '.join(missing)}" in waiting.waiting_for
+                assert (waiting.unblocked_by, waiting.since) == (", ".join(missing), group.stalled_at)
+            blocked = {each.subject: each.unblocked_by for each in (await coordinator.give(Status())).blocked}
+            assert blocked == dict.fromkeys(("replica_group:ops", "decision:ship"), ", ".join(missing))
+            with pytest.raises(TimedOut, match=f"no answer from the replicas beside {', '.join(missing)}"):
+                await ship.vote("accept", agent="bob")
+            os.kill(processes[away[0]], signal.SIGCONT)
+            while (await coordinator.replica_group("ops").get()).stalled_at is not None:
+                with contextlib.suppress(TimedOut, WrongPhase):
+                    await ship.vote("accept", agent="bob")
+            assert {each.subject for each in (await coordinator.give(Status())).blocked} <= {"decision:ship"}
+            os.kill(processes[away[1]], signal.SIGCONT)
+            await until(lambda: told_of(coordinator, "whole"))
+            for name in names[1:]:
+                with contextlib.suppress(WrongPhase):
+                    await ship.vote("accept", agent=name)
+            assert (await ship.wait(timeout_s=30)).status == "accepted"
 
     asyncio.run(main())

@@ -16,7 +16,7 @@ from concerted.values import Instant
 
 __all__ = [
     "ALGORITHMS", "BOUNDS", "ONE", "REPLICATED", "SIZES", "Algorithm", "Bounds", "Replicated", "Rounds",
-    "deadline_problem", "is_elsewhere", "stored_by", "tolerates",
+    "deadline_problem", "is_elsewhere", "stored_by", "tolerates", "warnings_for",
 ]  # fmt: skip
 
 Replicated = Literal["raft", "paxos", "pbft"]
@@ -96,6 +96,18 @@ def tolerates(algorithm: Replicated, count: int) -> int:
     Source: Ongaro & Ousterhout 2014, section 2; Castro & Liskov 1999, section 3.
     """
     return (count - 1) // (3 if algorithm == "pbft" else 2)
+
+
+def warnings_for(id: str, count: int) -> tuple[str, ...]:
+    """Return what somebody who relies on a group of so many replicas should know, in sentences."""
+    match count:
+        case 1:
+            return (f"group {id} has one replica: one fault domain; 3 would tolerate the loss of one",)
+        case 2:
+            more = "3 would tolerate the loss of one, and 4 of pbft one that lies"
+            return (f"group {id} has 2 replicas: it tolerates the loss of none, and no lies; {more}",)
+        case _:
+            return ()
 
 
 def stored_by(algorithm: Algorithm) -> tuple[str, ...]:

@@ -17,9 +17,10 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from concerted.consensus import replacing
-from concerted.consensus.keeping import ALGORITHMS, BOUNDS, SIZES, Bounds, Replicated, tolerates
+from concerted.consensus import replacing, standing
+from concerted.consensus.keeping import ALGORITHMS, BOUNDS, SIZES, Bounds, Replicated, tolerates, warnings_for
 from concerted.consensus.replacing import Joining, Replace, Replaced, Replacing, Unable
+from concerted.consensus.standing import WHOLE, Stand, Standing
 from concerted.errors import Conflict, Invalid, NotAllowed, NotFound, WrongPhase
 from concerted.machine import EVERYBODY, Event, Found, Look, Lost, Result, Step, Wait, Wake
 from concerted.persistent import Map
@@ -28,7 +29,7 @@ from concerted.values import AgentId, Instant, is_name
 __all__ = [
     "KINDS", "OBJECTS_SHOWN", "SIZES", "Accuse", "Await", "Create", "Dismissed", "End", "Entrust", "Form", "Lead",
     "Release", "ReplicaGroup", "ReplicaGroupResult", "Request", "State", "answer", "decide", "evolve", "tolerates",
-    "topic", "waits", "wakes", "warnings_for",
+    "topic", "waits", "wakes",
 ]  # fmt: skip
 
 OBJECTS_SHOWN = 1_000  # named in an answer
@@ -53,6 +54,7 @@ KINDS: Mapping[str, str] = {
     "replica_group.ending": "The group is over, its hosts are to dismiss their replicas: reason, status.",
     "replica_group.dismissed": "The agent's replica and its files are gone: node.",
     "replica_group.ended": "All of them are: reason, status, closed_at.",
+    **standing.KINDS,
     **replacing.KINDS,
 }
 
@@ -131,7 +133,7 @@ class Dismissed:
 
 Request: TypeAlias = (
     Create | Form | Entrust | Release | Lead | Accuse | Await | End | Dismissed | Replace | Joining | Unable | Replaced
-    | Look | Wake | Lost | Found
+    | Stand | Look | Wake | Lost | Found
 )  # fmt: skip
 
 
@@ -140,11 +142,11 @@ class ReplicaGroup:
     """Where a group stands.
 
     group: its description, once it is formed.  objects: the streams that it keeps; past: those that have left it, or
-    will.  leader: the id of the replica that
-    leads in `term`, as far as was learned.  lost: hosts that are gone -> why.  accused: replicas that have lied.
-    nodes: which replica is beside which agent.  replacement: the one under way; replaced: the newest that is done, as
-    the old and the new agent.  retired: replicas that are no members any more, and whose files may be there still.
-    dismissed: members whose replica is gone for good.  last_node: the highest id that was ever given.
+    will.  leader: the id of the replica that leads in `term`, as far as was learned.  standing: which of them answer.
+    lost: hosts that are gone -> why.  accused: replicas that have lied.  nodes: which replica is beside which agent.
+    replacement: the one under way; replaced: the newest that is done, as the old and the new agent.  retired: replicas
+    that are no members any more, and whose files may be there still.  dismissed: members whose replica is gone for
+    good.  last_node: the highest id that was ever given.
     """
 
     terms: Create
@@ -163,6 +165,7 @@ class ReplicaGroup:
     retired: Map[int, AgentId] = field(default_factory=Map)
     dismissed: tuple[int, ...] = ()
     last_node: int = 0
+    standing: Standing = WHOLE
     reason: str = ""
 
     @property
@@ -204,9 +207,9 @@ class ReplicaGroupResult(Result, frozen=True, kw_only=True):
     hosts: the agents, oldest replica first; replacement: which of them is being replaced, and by whom;
     lost_agents: those of them who are gone; accused: those whose replicas have provably lied.
     tolerates: how many may fail (of pbft, lie) at once.  survives: that in words.  group: the description with which a
-    client reaches it, once it is formed.
-    leader: the agent whose replica leads, as far as was learned.  objects: what it keeps.  warnings: what somebody who
-    relies on it should know.
+    client reaches it, once it is formed.  leader: the agent whose replica leads, as far as was learned.  silent, apart:
+    those whose replicas do not answer, or do not follow it; stalled_at: since when too few are left to decide anything.
+    objects: what it keeps.  warnings: what somebody who relies on it should know.
     """
 
     id: str
@@ -222,6 +225,9 @@ class ReplicaGroupResult(Result, frozen=True, kw_only=True):
     group: dict[str, Any] | None
     leader: AgentId | None
     term: int
+    silent: tuple[AgentId, ...] = ()
+    apart: tuple[AgentId, ...] = ()
+    stalled_at: Instant | None = None
     objects: tuple[str, ...]
     objects_count: int
     reason: str
@@ -229,27 +235,13 @@ class ReplicaGroupResult(Result, frozen=True, kw_only=True):
     created_by: AgentId
 
 
-def warnings_for(id: str, count: int) -> tuple[str, ...]:
-    """Return what somebody who relies on a group of so many replicas should know, in sentences."""
-    match count:
-        case 1:
-            return (f"group {id} has one replica: one fault domain; 3 would tolerate the loss of one",)
-        case 2:
-            more = "3 would tolerate the loss of one, and 4 of pbft one that lies"
-            return (f"group {id} has 2 replicas: it tolerates the loss of none, and no lies; {more}",)
-        case _:
-            return ()
-
-
 def decide(state: ReplicaGroup | None, request: Request, now: Instant) -> Step:
     """Return what the request comes to.
 
     Raises:
-        NotFound: there is no such group.
-        Invalid: there cannot be one like this.
-        Conflict: there is another one of this id.
+        NotFound: there is no such group.  Invalid: there cannot be one like this.
+        Conflict: there is another one of this id.  WrongPhase: it is over, or not ready yet.
         NotAllowed: who ends it, or replaces a host, is neither its creator nor an admin.
-        WrongPhase: it is over, or not ready yet.
     """
     if isinstance(request, Wake):
         return Step()
@@ -272,6 +264,8 @@ def decide(state: ReplicaGroup | None, request: Request, now: Instant) -> Step:
             return Step((Event("replica_group.led", state.nodes.get(node), None, {"node": node, "term": term}),))
         case Accuse(node) if state.status == "ready" and node not in state.accused:
             return Step((Event("replica_group.accused", state.nodes.get(node), None, {"node": node}),))
+        case Stand() if state.status == "ready":
+            return Step(standing.stand(state.standing, request))
         case Lost(agent, reason) if _is_host(state, agent) and agent not in state.lost:
             return Step((Event("replica_group.host_lost", agent, None, {"reason": reason}),))
         case Found(agent) if not state.is_over and agent in state.lost:
@@ -309,6 +303,8 @@ def evolve(state: ReplicaGroup | None, event: Event, at: Instant) -> ReplicaGrou
             return replace(state, lost=state.lost.set(agent, data["reason"]))
         case "replica_group.host_found":
             return replace(state, lost=state.lost.without(agent))
+        case kind if kind in standing.KINDS:
+            return replace(state, standing=standing.evolve(state.standing, event, at))
         case kind if kind in replacing.KINDS:
             return replacing.evolve(state, event)
         case "replica_group.ending":
@@ -341,6 +337,9 @@ def answer(state: ReplicaGroup, request: Request, now: Instant) -> ReplicaGroupR
         group=state.group,
         leader=None if state.leader is None else state.nodes.get(state.leader),
         term=state.term,
+        silent=state.standing.silent,
+        apart=state.standing.apart,
+        stalled_at=None if state.is_over else state.standing.stalled_at,
         objects=tuple(name for name, _ in zip(state.objects, range(OBJECTS_SHOWN), strict=False)),
         objects_count=len(state.objects),
         reason=state.reason,

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from concerted.engine.replicas.ending import group_that_ended
-from concerted.engine.replicas.groups import KIND
+from concerted.engine.replicas.hindrance import hindrance, stalled_groups
 from concerted.errors import Invalid, NotFound
 from concerted.kinds import agent_stream, run_stream
 from concerted.machine import Look
@@ -20,7 +19,7 @@ from concerted.ports.store import AgentRecord, Entry, PrimitiveRecord, ReadStore
 from concerted.primitives.fold import read_state
 from concerted.primitives.table import machine_of
 from concerted.story.chain import read_story
-from concerted.story.primitives import OPEN, about_primitive, is_blocked, never_to_end, record_waits
+from concerted.story.primitives import OPEN, about_primitive, is_blocked, record_waits
 from concerted.story.sentences import about_agent
 from concerted.values import AgentId, Instant, Metrics, Outcome, Profile, RunId, TaskResult
 
@@ -32,7 +31,6 @@ __all__ = ["ReadStore", "Viewer", "event_view"]
 PAGE = 10_000
 LINES = 200  # of a primitive's history before its folded state
 BLOCKED = 100  # primitives, and callers, that one status shows
-GROUP_OVER = ("ending", "ended")
 UNFINISHED = ("queued", "initializing", "active", "parked")
 
 
@@ -133,9 +131,9 @@ class Viewer:
     async def _why_primitive(self, record: PrimitiveRecord) -> WhyView:
         entries = await self._store.stream(record.stream, after=max(0, record.folded - LINES), limit=PAGE)
         waiting: list[Waiting] = []
-        over = await self._in_vain(record)
-        if over is not None:
-            waiting.append(over)
+        hindered = await hindrance(self._store, record)
+        if hindered is not None:
+            waiting.append(hindered)
         elif is_blocked(record):
             machine = machine_of(record.kind)
             state, _, _ = await read_state(self._store, machine, record.stream)
@@ -146,13 +144,6 @@ class Viewer:
         return WhyView(
             subject=record.stream, lines=about_primitive(entries), waiting=(*waiting, *self._callers(record.stream))
         )
-
-    async def _in_vain(self, record: PrimitiveRecord) -> Waiting | None:
-        """Say of what is open, and can never be over, that the group of replicas which kept it has ended."""
-        if record.kind != "decision_log" and not (record.kind in ("agreement", "decision") and record.status in OPEN):
-            return None
-        group = await group_that_ended(self._store, record.stream)
-        return None if group is None else never_to_end(record, group.terms.id, group.reason)
 
     async def _gone(self, missing: Iterable[AgentId]) -> dict[str, AgentRecord]:
         """Return those of the missing who are agents, and gone, whether or not the primitive has heard of it."""
@@ -168,8 +159,11 @@ class Viewer:
     async def _blocked(self) -> tuple[Waiting, ...]:
         records = await self._store.find(PrimitiveRecord, {"status": OPEN}, limit=BLOCKED)
         blocked = [record for record in records if is_blocked(record)]
-        groups_over = await self._store.find(PrimitiveRecord, {"kind": KIND, "status": GROUP_OVER}, limit=1)
-        waiting = [(groups_over and await self._in_vain(record)) or record_waits(record) for record in blocked]
+        stalled = await stalled_groups(self._store)
+        hindered = [await hindrance(self._store, record) for record in (*stalled, *blocked)] if stalled else []
+        waiting = [each for each in hindered if each is not None]
+        told = {each.subject for each in waiting}
+        waiting += [record_waits(record) for record in blocked if record.stream not in told]
         return (*waiting, *self._callers()[:BLOCKED])
 
     async def _why_task(self, subject: str) -> WhyView:

@@ -10,9 +10,8 @@ from collections.abc import Collection
 
 import msgspec
 
-from concerted.consensus.keeping import Bounds, Replicated
+from concerted.consensus.keeping import SIZES, Bounds, Replicated, warnings_for
 from concerted.consensus.quorum import NodeId
-from concerted.consensus.replica_group import SIZES, warnings_for
 from concerted.errors import Invalid
 from concerted.values import AgentId, is_name
 

@@ -9,10 +9,11 @@ from concerted.ports.commands import Waiting
 from concerted.ports.store import AgentRecord, Entry, PrimitiveRecord
 from concerted.story.agreements import agreement_words
 from concerted.story.decisions import decision_words
+from concerted.story.replica_groups import group_words
 from concerted.story.sentences import clock, some
 from concerted.values import Instant
 
-__all__ = ["OPEN", "about_primitive", "is_blocked", "never_to_end", "record_waits"]
+__all__ = ["OPEN", "about_primitive", "is_blocked", "record_waits"]
 
 # The statuses in which a primitive waits for somebody.
 OPEN = ("active", "closed", "entering", "inside", "tripped", "voting", "waiting")
@@ -73,17 +74,6 @@ def record_waits(
     )
 
 
-def never_to_end(record: PrimitiveRecord, group: str, reason: str) -> Waiting:
-    """Say of an open primitive that the group of replicas which kept it is over, and that nothing comes of it."""
-    what = "append to it" if record.kind == "decision_log" else "decide it"
-    return Waiting(
-        subject=record.stream,
-        waiting_for=f"nothing: its group of replicas, {group}, is over ({reason}), and nobody can {what} any more",
-        since=record.created_at,
-        unblocked_by="nobody; begin anew under another id",
-    )
-
-
 def _since_when(record: PrimitiveRecord, agent: AgentRecord | None) -> str:
     """Say of an agent that it is gone, and since when on the clock of the primitive's story."""
     if agent is None:
@@ -97,7 +87,11 @@ def _since_when(record: PrimitiveRecord, agent: AgentRecord | None) -> str:
 
 
 def _sentence(entry: Entry, value: dict[str, Any]) -> str:
-    return decision_words(entry, value) or agreement_words(entry, value) or _any_sentence(entry, value)
+    for words in (decision_words, agreement_words, group_words):
+        told = words(entry, value)
+        if told is not None:
+            return told
+    return _any_sentence(entry, value)
 
 
 def _any_sentence(entry: Entry, value: dict[str, Any]) -> str:

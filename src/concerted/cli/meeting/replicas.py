@@ -14,7 +14,7 @@ from concerted.cli.options import json_option, store_option
 from concerted.cli.output import ago, write_json, write_table
 from concerted.cli.primitives import acting, as_option, do, names, patience, span, wait_options
 from concerted.cli.primitives_list import list_of
-from concerted.consensus.keeping import REPLICATED
+from concerted.consensus.keeping import REPLICATED, tolerates
 from concerted.consensus.replica_group import ReplicaGroupResult
 from concerted.errors import NotFound, TimedOut
 from concerted.replicas.clients.client import GroupClient
@@ -159,7 +159,8 @@ def status(file: Path, as_json: bool) -> int:
             [_row(group, node, each) for node, each in told.items()],
         )
     led = any(each.leader == each.node for each in here)
-    return OK if led and 2 * len(here) > group.members_count else FAILED
+    enough = group.members_count - tolerates(group.algorithm, group.members_count)
+    return OK if led and len(here) >= enough else FAILED
 
 
 @replicas.command(short_help="Be a replica, until stopped.")
@@ -243,6 +244,12 @@ def _show(told: ReplicaGroupResult, *, as_json: bool, code: int | None = None) -
         if told.replacement is not None:
             swap = told.replacement
             click.echo(swap.refusal or f"a replica beside {swap.new} is to take the place of that beside {swap.old}")
+        if told.silent:
+            click.echo(f"no answer from the replicas beside {', '.join(told.silent)}")
+        if told.apart:
+            click.echo(f"cut off, or in an election: those beside {', '.join(told.apart)}")
+        if told.stalled_at is not None:
+            click.echo(f"too few are left to decide anything, since {ago(time.time() - told.stalled_at)}")
         if told.lost_agents:
             click.echo(f"gone: {', '.join(told.lost_agents)}")
         for name in told.objects:

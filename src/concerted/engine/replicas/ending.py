@@ -11,22 +11,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from concerted.consensus import replica_group
-from concerted.consensus.keeper import Keeper
 from concerted.consensus.replica_group import ReplicaGroup
 from concerted.engine.replicas.groups import KIND, LOOK_S, Groups
 from concerted.errors import ConcertedError, TimedOut, WrongPhase
-from concerted.kinds import primitive_stream
 from concerted.ports.primitive import Caller
 from concerted.ports.replica_groups import EndReplicaGroup
-from concerted.ports.store import ReadStore
-from concerted.primitives.fold import read_state
-from concerted.primitives.table import machine_of
 
 if TYPE_CHECKING:
     from concerted.engine.coordinator import Coordinator
     from concerted.engine.replicas.tended import Tended
 
-__all__ = ["KEEPER", "group_that_ended", "require_nothing_open"]
+__all__ = ["KEEPER", "require_nothing_open"]
 
 KEEPER = "keeper"
 NAMED = 10  # of what is open
@@ -79,12 +74,3 @@ async def _still_open(coordinator: Coordinator, state: ReplicaGroup, tended: Ten
         if len(found) > NAMED:
             break
     return found
-
-
-async def group_that_ended(store: ReadStore, stream: str) -> ReplicaGroup | None:
-    """Return the group of replicas that has kept something, if it is over; None: it is not, or there is none."""
-    keeper: Keeper | None = (await read_state(store, machine_of(KEEPER), primitive_stream(KEEPER, stream)))[0]
-    if keeper is None:
-        return None
-    group: ReplicaGroup | None = (await read_state(store, machine_of(KIND), primitive_stream(KIND, keeper.group)))[0]
-    return group if group is not None and group.is_over and group.has(stream) else None

@@ -25,6 +25,7 @@ from concerted.ports.agreements import ReadDecisionLog
 from concerted.ports.primitive import Ask, Caller
 from concerted.ports.replica_groups import CreateReplicaGroup, EndReplicaGroup
 from concerted.replicas.kept import MACHINES
+from concerted.story.replica_groups import too_few
 from concerted.values import AgentId
 
 if TYPE_CHECKING:
@@ -77,8 +78,15 @@ class Keepers:
             with contextlib.suppress(TimedOut):
                 await tended.copy(stream, timeout_s=LOOK_S)
             return
-        await tended.client.do(command, agent=caller.agent, is_admin=caller.is_admin, timeout_s=within_s)
-        await tended.copy(stream, timeout_s=within_s)
+        try:
+            await tended.client.do(command, agent=caller.agent, is_admin=caller.is_admin, timeout_s=within_s)
+            await tended.copy(stream, timeout_s=within_s)
+        except TimedOut as error:
+            stalled = too_few(stream, (await self._of.primitives.host.reach(KIND, tended.id)).state)
+            if stalled is None:
+                raise
+            raise TimedOut(f"{stream} waits for {stalled.waiting_for}; ask again, it counts once") from error
+        await tended.note_decided()
         tended.follow(stream)
 
     async def completed(self, result: Result, stream: str) -> Result:

@@ -1,7 +1,7 @@
 """One group of replicas that a coordinator tends: it sees to it that they run, and copies what they have kept.
 
-    every so often: how does each stand? --who leads is noted; who does not answer is started again; a host that is to
-        be replaced is, step by step (`replacing`)
+    every so often: how does each stand? --who leads is noted, and who is silent or cut off; who does not answer is
+        started again; a host that is to be replaced is, step by step (`replacing`)
     each object that is entrusted to it: its events --as they happen--> the coordinator's own log, until it is over
 
 The group decides without all of this; what is missed while the coordinator is away is copied when it is back.
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from concerted.consensus.replica_group import Accuse, Lead, Release, ReplicaGroup, tolerates
+from concerted.consensus.standing import Stand, Standing, picture_of
 from concerted.engine.replicas.places import coordinator_key
 from concerted.engine.replicas.replacing import replace_host
 from concerted.errors import ConcertedError, TimedOut, Unreachable, WrongPhase
@@ -61,6 +62,8 @@ class Tended:
         self._again = asyncio.Event()
         self._following: dict[str, asyncio.Task[None]] = {}
         self._looking: asyncio.Task[None] | None = None
+        self._picture: Stand | None = None  # how the replicas stand, since `_seen_at`
+        self._seen_at = 0.0
 
     @property
     def hosts(self) -> tuple[AgentId, ...]:
@@ -181,6 +184,7 @@ class Tended:
                 assert newest.leader is not None
                 with contextlib.suppress(ConcertedError):  # it has ended meanwhile
                     await self._of.primitives.host.decide("replica_group", self.id, Lead(newest.leader, newest.term))
+            await self._note_stand(state, dict(zip(nodes, stand, strict=True)))
             await self._note_liars([each for each in stand if each is not None])
             for node, each in zip(nodes, stand, strict=True):
                 if each is None:
@@ -204,6 +208,34 @@ class Tended:
             self.group = group
             self.client.learn(group)
         return state
+
+    async def _note_stand(self, state: ReplicaGroup, stand: Mapping[int, Status | None]) -> None:
+        """Note who is silent or cut off when that has lasted, and at once that all is well again.
+
+        An election takes up to two election timeouts, and then nobody leads; that too few answer takes less.
+        """
+        said = {
+            state.nodes[node]: None if each is None else (each.leader, each.term)
+            for node, each in stand.items()
+            if node in state.nodes
+        }
+        failing = tolerates(state.terms.algorithm, len(said))
+        picture, now = picture_of(said, len(said) - failing), self._of.loop.time()
+        if picture != self._picture:
+            self._picture, self._seen_at = picture, now
+        is_better = picture.decides and not picture.apart and set(picture.silent) <= set(state.standing.silent)
+        patience_s = self.group.election_timeout_s * (1 if len(picture.silent) > failing else 2)
+        if is_better or now - self._seen_at >= patience_s:
+            with contextlib.suppress(ConcertedError):  # it has ended meanwhile
+                await self._of.primitives.host.decide("replica_group", self.id, picture)
+
+    async def note_decided(self) -> None:
+        """Note that it has decided something: whoever was missed, enough are there."""
+        standing: Standing = (await self._of.primitives.host.reach("replica_group", self.id)).state.standing
+        if standing.stalled_at is not None:
+            with contextlib.suppress(ConcertedError):  # it has ended meanwhile
+                there = Stand(standing.silent, standing.apart, decides=True)
+                await self._of.primitives.host.decide("replica_group", self.id, there)
 
     async def _note_liars(self, stand: Sequence[Status]) -> None:
         """Note who has provably lied to so many that one of them is honest."""

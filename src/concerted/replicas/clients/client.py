@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from concerted.consensus.keeping import tolerates
 from concerted.consensus.quorum import NodeId
 from concerted.consensus.sessions import OPEN, Answer, Command
 from concerted.errors import TimedOut, Unreachable, from_wire
@@ -227,9 +228,10 @@ class GroupClient:
         return msgspec.json.decode(outcome.ok, type=command.result)
 
     def _too_late(self, timeout_s: float) -> TimedOut:
-        count = len(self.group.replicas)
+        count = self.group.members_count
+        enough = count - tolerates(self.group.algorithm, count)
         return TimedOut(
-            f"group {self.group.id} has not answered within {timeout_s:g} s; a majority of its {count} replicas must "
+            f"group {self.group.id} has not answered within {timeout_s:g} s; {enough} of its {count} replicas must "
             "be up and see each other; ask again, it counts once"
         )
 
