@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from concerted.consensus.entries import Entry
-from concerted.consensus.quorum import NodeId, is_quorum
+from concerted.consensus.quorum import Configuration, NodeId, is_quorum
 from concerted.consensus.raft.messages import Append, Appended, Message, RequestVote, Vote
 from concerted.consensus.raft.node import Raft, RaftReady
 from concerted.consensus.raft.storage import Write
@@ -52,6 +52,8 @@ class RaftChecks(Checks[Raft]):
             # A step that writes nothing and leaves the log as long as it was has rewritten none of it.
             self._leader_append_only(replica, led[2], ready)
             self._led[node] = (raft, server.term, raft.log.last_index)
+        if ready.write is not None:
+            self._newest_configuration(replica)
         if ready.committed or ready.restore is not None:
             self.advanced(replica, ready)
 
@@ -85,6 +87,17 @@ class RaftChecks(Checks[Raft]):
         first = ready.write.entries[0].index if ready.write is not None and ready.write.entries else None
         if replica.core.log.last_index < ended or (first is not None and first <= ended):
             raise Broken(f"leader append-only: leader {replica.id} has rewritten its log, which ended at {ended}")
+
+    def _newest_configuration(self, replica: RaftReplica) -> None:
+        """ "A server always uses the latest configuration in its log, regardless of whether the entry is committed"
+        (section 6); one that is cut off is in no log."""
+        log = replica.core.log
+        at = log.configuration_index
+        held: Configuration | None = log.snapshot.configuration
+        if at > log.snapshot.index:
+            held = log.between(at - 1, at)[0].configuration if at <= log.last_index else None
+        if held != log.configuration:
+            raise Broken(f"configuration: server {replica.id} uses {log.configuration}, and its log has {held} at {at}")
 
     def _log_matching(self, replica: RaftReplica, entries: tuple[Entry, ...]) -> None:
         """If two logs contain an entry with the same index and term, they are identical up to it.
