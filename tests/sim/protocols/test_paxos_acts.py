@@ -37,6 +37,20 @@ def test_a_rival_of_a_leader_that_it_does_not_hear_would_lead_in_the_end() -> No
     assert stood > 5
 
 
+def test_no_clock_jumps_while_a_leader_reigns() -> None:
+    """Leases rest on the pace of clocks; with one that jumps, two may lead (seed 2499)."""
+    drifting = [walk for walk in walks() if walk.rates]
+    assert len(drifting) > 10
+    for walk in drifting:
+        for _ in range(5):
+            walk.pass_time(30.0)
+            walk.any_alive().wake()
+            exchange(walk, PAXOS.election)
+            reign(walk)
+            true = [replica.now / walk.rates[replica.id] for replica in walk.replicas.values()]
+            assert max(true) - min(true) < 1e-6, f"seed {walk.seed}: {true}"
+
+
 def test_nobody_does_anything_where_nobody_lives() -> None:
     walk = Walk(PAXOS, 0)
     for replica in walk.alive():

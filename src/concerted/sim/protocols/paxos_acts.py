@@ -75,12 +75,14 @@ def reign(stage: Stage[Paxos]) -> None:
         leader.wake()
         exchange(stage, (Accept, Accepted), without=(rival.id,))
     stage.pass_time(rng.choice((0.0, rng.uniform(0.0, 1.2 * ELECTION_TIMEOUT_S))))
+    if rival.running is not None:
+        _wait_until_due(stage, rival)
     if rng.random() < 0.2:
         for replica in others:
-            replica.die()
-            replica.start()
+            if replica is not rival:
+                replica.die()
+                replica.start()
     if rival.running is not None:
-        rival.now = max(rival.now, rival.core.next_deadline)
         rival.wake()
         exchange(stage, (Prepare, Promise, Refused))
     if rng.random() < 0.5:
@@ -92,12 +94,21 @@ def reign(stage: Stage[Paxos]) -> None:
 
 def _wait_for(walk: Walk[Paxos], leader: Replica[Paxos], rival: Replica[Paxos]) -> bool:
     """Let time go by up to the leader's next deadline, if the rival's patience does not end before."""
-    due_s = max(leader.core.next_deadline - leader.now, 0.0) / walk.rates.get(leader.id, 1.0)
+    due_s = _due_s(walk, leader)
     if rival.running is not None and rival.now + due_s * walk.rates.get(rival.id, 1.0) >= rival.core.next_deadline:
         return False
-    walk.pass_time(due_s)
-    leader.now = max(leader.now, leader.core.next_deadline)
+    _wait_until_due(walk, leader)
     return True
+
+
+def _wait_until_due(walk: Walk[Paxos], replica: Replica[Paxos]) -> None:
+    """Let time go by for all, up to a replica's next deadline: no clock may jump, as leases rest on their pace."""
+    walk.pass_time(_due_s(walk, replica))
+    replica.now = max(replica.now, replica.core.next_deadline)  # but for what is lost in rounding
+
+
+def _due_s(walk: Walk[Paxos], replica: Replica[Paxos]) -> float:
+    return max(replica.core.next_deadline - replica.now, 0.0) / walk.rates.get(replica.id, 1.0)
 
 
 def _propose(stage: Stage[Paxos], replica: Replica[Paxos], key: str) -> None:
