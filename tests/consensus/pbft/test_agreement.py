@@ -246,3 +246,16 @@ def test_a_pre_prepare_alone_is_not_taken_without_its_batch(alone) -> None:
     backup.hears(backup.words.proposal().pre_prepare)
     assert backup.said(Prepare) == []
     assert isinstance(backup.words.proposal().pre_prepare, PrePrepare)
+
+
+def test_nobody_waits_for_a_request_that_is_too_old_by_now(alone) -> None:
+    """Else a client that lies could have a replica leave one view after the other, alone."""
+    backup = alone(2, numbers_count=2)
+    words = backup.words
+    backup.is_asked(words.request(1))
+    for number in (2, 3, 4):
+        backup.commits(words.proposal(number - 1, words.request(number)))
+    assert backup.pbft.replica.done.has("ann", 1)
+    assert backup.pbft.replica.waiting == {}
+    backup.wakes()
+    assert backup.pbft.next_deadline == float("inf")

@@ -367,3 +367,23 @@ def test_the_paper_is_held_to_with_the_right_kinds_of_messages(alone) -> None:
         assert backup.hears(body, source=1).is_empty
     assert isinstance(backup.words.pre_prepare(1), PrePrepare)
     assert backup.pbft.next_deadline < INFINITY
+
+
+def test_what_a_new_view_has_beyond_the_watermarks_is_redone_when_they_move(alone) -> None:
+    """4.4: backups redo the protocol for all that is in O, also who has the checkpoint only later on which it rests."""
+    backup = alone(4, checkpoint_interval=2, window=4)
+    words = backup.words
+    state = State(4, 4, b"\x90", b"their state")
+    six = words.proposal(6)
+    left = [words.view_change(node, 1, words.prepared(six), proof=words.stable(state)) for node in (1, 2, 3)]
+    began = words.new_view(1, *left)
+    backup.hears(began)
+    assert backup.said(Prepare) == [], "it is at 0, and its high watermark at 4"
+    ready = backup.hears(Transfer(state), source=1)
+    nothing = Proposal(began.pre_prepares[0], ())
+    assert backup.said(Prepare, ready) == [words.prepare(4, nothing)], "at 5; the batch of 6 is not here"
+    assert [each.pre_prepare for each in ready.write.accepted] == [nothing.pre_prepare]
+    backup.hears(words.proposal(6, words.request(9), view=1))
+    assert backup.ready[-1].evidence[0].culprit == 2, "another batch than in its own new-view"
+    again = words.proposal(6, view=1)
+    assert backup.said(Prepare, backup.hears(again)) == [words.prepare(4, again)]

@@ -32,7 +32,7 @@ from concerted.consensus.pbft.replica import Replica, Slot, Waiting, say_to_all,
 from concerted.consensus.quorum import NodeId
 
 __all__ = [
-    "accept", "execute", "propose", "submit", "take_commit", "take_prepare", "take_proposal", "take_relay",
+    "accept", "execute", "propose", "redo", "submit", "take_commit", "take_prepare", "take_proposal", "take_relay",
 ]  # fmt: skip
 
 V = TypeVar("V", Prepare, Commit)
@@ -161,6 +161,18 @@ def accept(replica: Replica, slot: Slot, header: PrePrepare, batch: Batch) -> No
     _try_to_prepare(replica, slot)
 
 
+def redo(replica: Replica) -> None:
+    """Redo the protocol for what the new view has in O, as far as the watermarks reach now (4.4)."""
+    for header in () if replica.new_view is None else replica.new_view.pre_prepares:
+        if not replica.is_between_watermarks(header.seq):
+            continue
+        slot = slot_at(replica, header.seq)
+        if slot.pre_prepare is None:
+            slot.pre_prepare = header
+            if header.digest in slot.batches:
+                accept(replica, slot, header, slot.batches[header.digest])
+
+
 # Prepare
 
 
@@ -243,6 +255,7 @@ def execute(replica: Replica) -> None:
         if replica.executed % replica.settings.checkpoint_interval == 0:
             replica.compacting = True
             replica.out.compact_at = replica.index
+    _stop_waiting(replica)
     propose(replica)
 
 
@@ -253,6 +266,14 @@ def _carry_out(replica: Replica, request: Request) -> None:
         replica.index += 1
         replica.out.committed.append(Entry(replica.index, replica.executed, request.encode()))
         replica.attempts = 0 if replica.active else replica.attempts
+
+
+def _stop_waiting(replica: Replica) -> None:
+    """Wait no longer for what will never be carried out: its client has had so many others done that it is too old."""
+    while replica.waiting and replica.done.has(*next(iter(replica.waiting))):
+        key = next(iter(replica.waiting))
+        del replica.waiting[key]
+        replica.queue.pop(key, None)
 
 
 # Votes

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from concerted.consensus.pbft.agreement import execute, propose
+from concerted.consensus.pbft.agreement import execute, propose, redo
 from concerted.consensus.pbft.certificates import is_stable
 from concerted.consensus.pbft.done import Done
 from concerted.consensus.pbft.evidence import accuse
@@ -95,6 +95,8 @@ def _stabilise(replica: Replica, held: Held) -> None:
     if replica.target and replica.target[0].seq <= held.seq:
         replica.target, replica.asked = (), 0
     replica.next_seq = max(replica.next_seq, held.seq + 1)
+    if replica.active:
+        redo(replica)
     propose(replica)
 
 

@@ -10,12 +10,12 @@ Source: Castro & Liskov 1999, sections 4.4 and 4.5.2.
 
 from __future__ import annotations
 
-from concerted.consensus.pbft.agreement import accept, propose
+from concerted.consensus.pbft.agreement import propose, redo
 from concerted.consensus.pbft.certificates import chosen, is_new_view, is_view_change, min_s
 from concerted.consensus.pbft.checkpoints import adopt
 from concerted.consensus.pbft.evidence import accuse
 from concerted.consensus.pbft.messages import Message, NewView, PrePrepare, Relay, ViewChange
-from concerted.consensus.pbft.replica import Replica, say_to_all, slot_at, timeout_s
+from concerted.consensus.pbft.replica import Replica, say_to_all, timeout_s
 
 __all__ = ["announce", "leave", "resume", "take_new_view", "take_view_change", "time_out", "timer"]
 
@@ -161,10 +161,4 @@ def resume(replica: Replica, said: NewView) -> None:
     replica.next_seq = max(low + len(said.pre_prepares), replica.stable) + 1
     for slot in replica.slots.values():
         slot.leave()
-    for header in said.pre_prepares:
-        if not replica.is_between_watermarks(header.seq):
-            continue
-        slot = slot_at(replica, header.seq)
-        slot.pre_prepare = header
-        if header.digest in slot.batches:
-            accept(replica, slot, header, slot.batches[header.digest])
+    redo(replica)
