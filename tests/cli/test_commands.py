@@ -151,7 +151,7 @@ def test_pbft_is_simulated_with_liars(concerted: Callable[..., Any]) -> None:
 
     assert (found["algorithm"], found["seeds"], found["failures"]) == ("pbft", 1, [])
     assert found["answered"] > 0
-    assert "takes no --settings" in concerted("simulate", "pbft", "--settings", "window=1").err
+    assert "3f + 1 replicas: 4, 7, 10" in concerted("simulate", "pbft", "--settings", "servers=5").err
     assert "takes no --strategy" in concerted("simulate", "pbft", "--strategy", "auction").err
 
 

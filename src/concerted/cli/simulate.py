@@ -107,14 +107,15 @@ def _play_clusters(
     target: str, seeds: str, faults: str, settings: str, options: Mapping[str, str | bool | float | None]
 ) -> ClusterReport:
     given = Faults.parse(faults or "swarm").without(NOT_OF_CLUSTERS, "replicas")
-    if target in {PBFT, DECIDE} and settings:
+    if target == DECIDE and settings:
         raise Invalid(f"a simulation of {target} draws its settings and takes no --settings; leave it out")
+    own = Settings.parse(settings)
     chosen = [algorithm for name, algorithm in ALGORITHMS.items() if target in {ALL, name}]
     for algorithm in chosen:
         given.without(algorithm.without, algorithm.name)
-    games: list[Playable] = [Game(algorithm.name, given, Settings.parse(settings), _judge) for algorithm in chosen]
+    games: list[Playable] = [Game(algorithm.name, given, own, _judge) for algorithm in chosen]
     if target == PBFT or (target == ALL and not settings):
-        games.append(PbftGame(given, _judge))
+        games.append(PbftGame(given, own, _judge))
     if target == DECIDE:
         games.append(DecisionsGame(given))
     asked, for_s = parse_seeds(seeds), options["for_s"]

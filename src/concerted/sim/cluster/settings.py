@@ -19,7 +19,7 @@ S = TypeVar("S")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """servers: how many there are at first.  seconds: how long things go wrong.  replica: name -> value."""
+    """servers: how many there are at first.  seconds: how long things go wrong.  replica: name -> value.  0: drawn."""
 
     servers: int = 0
     seconds: float = 0.0
@@ -39,12 +39,12 @@ class Settings:
                 given[name.strip().replace("-", "_")] = float(value)
             except ValueError:
                 raise Invalid(f"setting {word}: expected a number, as in servers=5") from None
-        servers, seconds = int(given.pop("servers", 0)), given.pop("seconds", 0.0)
-        if not 0 <= servers <= MOST_SERVERS:
-            raise Invalid(f"setting servers={servers}: expected 1..{MOST_SERVERS}")
-        if not 0 <= seconds < float("inf"):
+        servers, seconds = given.pop("servers", None), given.pop("seconds", None)
+        if servers is not None and not (1 <= servers <= MOST_SERVERS and servers.is_integer()):
+            raise Invalid(f"setting servers={servers:g}: expected 1..{MOST_SERVERS}")
+        if seconds is not None and not 0 < seconds < float("inf"):
             raise Invalid(f"setting seconds={seconds:g}: expected how long things go wrong, as in seconds=30")
-        return cls(servers, seconds, given)
+        return cls(int(servers or 0), seconds or 0.0, given)
 
     def words(self) -> str:
         """Write these settings as `parse` reads them; empty if nothing is set."""
@@ -60,9 +60,11 @@ class Settings:
         """
         known: Any = drawn
         kinds = {each.name: type(getattr(known, each.name)) for each in fields(known)}
-        for name in self.replica:
+        for name, value in self.replica.items():
             if name not in kinds:
                 raise Invalid(f"there is no setting {name!r}; there are servers, seconds, {', '.join(kinds)}")
+            if kinds[name] is int and not value.is_integer():
+                raise Invalid(f"setting {name}={value:g}: expected a whole number")
         try:
             changed: S = replace(known, **{name: kinds[name](value) for name, value in self.replica.items()})
         except AssertionError as error:

@@ -21,7 +21,7 @@ from typing import Any, Generic, TypeVar
 from concerted.consensus.quorum import Configuration, NodeId
 from concerted.consensus.ready import ReadId, Ready
 from concerted.consensus.replicated_log import ReplicatedLog
-from concerted.sim.cluster.algorithm import ELECTION_TIMEOUT_S, HEAL_TIMEOUTS, Act, Algorithm
+from concerted.sim.cluster.algorithm import HEAL_TIMEOUTS, Act, Algorithm
 from concerted.sim.cluster.checks import Broken
 from concerted.sim.cluster.clients import Asked, Client, Clients
 from concerted.sim.cluster.damage import flip_a_bit
@@ -208,7 +208,7 @@ class Walk(Wandering[Replica[C]], Generic[C]):
         replica.wake()
 
     def _pass_time(self) -> None:
-        self.pass_time(self.rng.uniform(0.0, ELECTION_TIMEOUT_S))
+        self.pass_time(self.rng.uniform(0.0, self.settings.election_timeout_s))
 
     def pass_time(self, true_s: float) -> None:
         """Let time go by for all, as fast as their clocks run."""
@@ -292,7 +292,7 @@ def _coup(walk: Walk[C]) -> None:
     replica = walk.any_alive()
     if replica is None:
         return
-    walk.pass_time(2 * ELECTION_TIMEOUT_S)
+    walk.pass_time(2 * walk.settings.election_timeout_s)
     walk.note(lambda: f"{replica.id} stands")
     replica.wake()
     exchange(walk, walk.algorithm.election)
@@ -315,7 +315,7 @@ def _end_well(walk: Walk[C]) -> None:
     client = Client(CLIENTS + 1)
     walk.clients.all.append(client)
     walk.algorithm.heal(walk)
-    while late < HEAL_TIMEOUTS * ELECTION_TIMEOUT_S:
+    while late < HEAL_TIMEOUTS * walk.settings.election_timeout_s:
         _settle(walk)
         if client.session and walk.algorithm.done(walk):
             assert walk.clients.answered_count > before

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from concerted.sim.cluster.settings import DRAWN, Settings
 from concerted.sim.faults import Faults
 from concerted.sim.pbft.cluster import Asked
 from concerted.sim.pbft.walk import pbft_walk
@@ -30,12 +31,13 @@ class PbftGame:
     """How PBFT is played.  judge: looks at what the clients of each were told, and says what is wrong with it."""
 
     faults: Faults
+    settings: Settings = DRAWN
     judge: Judge = content
     name: str = PBFT
 
     def play(self, seed: int) -> SeedPlayed:
         """Play a world and a walk.  What a report calls `elected` are views that were entered after the first."""
-        played, walked = play_pbft(seed, self.faults), pbft_walk(seed)
+        played, walked = play_pbft(seed, self.faults, self.settings), pbft_walk(seed, self.settings)
         problems = [f"in its world, {each}" for each in (*played.problems, *self.judge(played.history))]
         problems += [f"on its walk, {each}" for each in (*walked.problems, *self.judge(walked.history))]
         return SeedPlayed(
@@ -54,11 +56,11 @@ class PbftGame:
             seed=seed,
             faults=drawn.words(),
             problems=tuple(problems),
-            command=replay_command(PBFT, seed, self.faults),
-            transcript=pbft_walk(seed, transcript=True).transcript[-TAIL_LINES:] if on_walk else (),
+            command=replay_command(PBFT, seed, self.faults, self.settings),
+            transcript=pbft_walk(seed, self.settings, transcript=True).transcript[-TAIL_LINES:] if on_walk else (),
         )
 
 
 def simulate_pbft(seeds: Iterable[int], faults: Faults, *, judge: Judge = content, **how: Any) -> ClusterReport:
     """Play PBFT under each seed; how: as of `simulate_cluster`."""
-    return simulate_cluster(PbftGame(faults, judge), seeds, **how)
+    return simulate_cluster(PbftGame(faults, judge=judge), seeds, **how)

@@ -16,18 +16,21 @@ import random
 from dataclasses import dataclass, field
 
 from concerted.consensus.pbft.messages import Message
-from concerted.consensus.pbft.settings import Settings
+from concerted.consensus.pbft.settings import Settings as Own
 from concerted.consensus.quorum import NodeId
+from concerted.errors import Invalid
 from concerted.sim.cluster.checks import Broken
 from concerted.sim.cluster.partitions import ways_cut
+from concerted.sim.cluster.settings import DRAWN, Settings
 from concerted.sim.cluster.wandering import Likely, Wandering
 from concerted.sim.pbft.cluster import Asked, PbftCluster
 from concerted.sim.pbft.liars import KINDS, Liar
 from concerted.sim.pbft.replica import PbftReplica
 
-__all__ = ["HEAL_TIMEOUTS", "PbftWalk", "PbftWalkResult", "draw_liars", "pbft_walk"]
+__all__ = ["HEAL_TIMEOUTS", "PbftWalk", "PbftWalkResult", "draw_liars", "draw_settings", "pbft_walk", "size_of"]
 
 STEPS = 800
+LEAST_SIZE = 4
 TIMEOUT_S = 10.0
 HEAL_TIMEOUTS = 30.0  # request timeouts within which a healed group must answer
 ROUNDS = 60  # of messages, before time goes by in a healed group
@@ -58,10 +61,22 @@ def draw_liars(rng: random.Random, size: int) -> dict[NodeId, tuple[str, ...]]:
     return found
 
 
-def draw_settings(rng: random.Random) -> Settings:
+def size_of(settings: Settings, drawn: int) -> int:
+    """Return how large a group is.
+
+    Raises:
+        Invalid: PBFT has no groups of the size that was set.
+    """
+    size = settings.servers or drawn
+    if size < LEAST_SIZE or size % 3 != 1:
+        raise Invalid(f"setting servers={size}: a group of PBFT has 3f + 1 replicas: 4, 7, 10 ...")
+    return size
+
+
+def draw_settings(rng: random.Random) -> Own:
     """Draw how replicas are set: with short logs, so that checkpoints and watermarks come often."""
     interval = rng.choice((2, 3, 10))
-    return Settings(
+    return Own(
         request_timeout_s=TIMEOUT_S,
         longest_timeout_s=4 * TIMEOUT_S,
         retry_interval_s=rng.choice((1.0, 3.0)),
@@ -78,14 +93,17 @@ class PbftWalk(Wandering[PbftReplica]):
 
     network_limit = 600
 
-    def __init__(self, seed: int, steps: int = STEPS, *, transcript: bool = False) -> None:
+    def __init__(
+        self, seed: int, settings: Settings = DRAWN, *, steps: int = STEPS, transcript: bool = False
+    ) -> None:  # fmt: skip
         super().__init__(random.Random(f"{seed}/pbft walk"), steps, transcript=transcript)
         self.seed = seed
         rng = self.rng
-        size = rng.choice((4, 4, 4, 4, 7))
+        size = size_of(settings, rng.choice((4, 4, 4, 4, 7)))
         kinds = draw_liars(rng, size)
+        own = settings.over(draw_settings(rng))
         self.cluster = PbftCluster(
-            size, frozenset(kinds), draw_settings(rng), rng, self.network.append, clock=lambda: float(self.step)
+            size, frozenset(kinds), own, rng, self.network.append, clock=lambda: float(self.step)
         )
         self.liars = {
             node: Liar(self.cluster, node, rng, kinds[node], self.network.append) for node in sorted(kinds)
@@ -175,7 +193,7 @@ class PbftWalk(Wandering[PbftReplica]):
         """Let many lose patience at once: else views are long here."""
         for replica in self.cluster.alive():
             if self.rng.random() < 0.8:
-                replica.now += 5 * TIMEOUT_S
+                replica.now += 5 * self.cluster.settings.request_timeout_s
                 self.note(lambda replica=replica: f"{replica.id} loses patience")  # type: ignore[misc]
                 replica.wake()
 
@@ -185,7 +203,7 @@ class PbftWalk(Wandering[PbftReplica]):
             _round(self)
 
     def _pass_time(self) -> None:
-        late = self.rng.uniform(0.0, TIMEOUT_S)
+        late = self.rng.uniform(0.0, self.cluster.settings.request_timeout_s)
         for replica in self.replicas.values():
             replica.now += late
 
@@ -243,9 +261,9 @@ def _end_well(walk: PbftWalk) -> None:
         if replica.running is None:
             replica.start()
     client = walk.cluster.last_client
-    began, asked_at = now, float("-inf")
-    while now < began + HEAL_TIMEOUTS * TIMEOUT_S:
-        if now >= asked_at + TIMEOUT_S / 2:
+    began, asked_at, timeout_s = now, float("-inf"), walk.cluster.settings.request_timeout_s
+    while now < began + HEAL_TIMEOUTS * timeout_s:
+        if now >= asked_at + timeout_s / 2:
             asked_at = now
             request = walk.cluster.want(client)
             for replica in walk.cluster.alive():
@@ -258,7 +276,7 @@ def _end_well(walk: PbftWalk) -> None:
             walk.healed_after_s = now - began
             return
         due = min(replica.core.next_deadline for replica in walk.cluster.alive())
-        now = max(now + 0.1, min(due, asked_at + TIMEOUT_S / 2))
+        now = max(now + 0.1, min(due, asked_at + timeout_s / 2))
         for replica in walk.cluster.alive():
             replica.now = now
             if now >= replica.core.next_deadline:
@@ -269,6 +287,6 @@ def _end_well(walk: PbftWalk) -> None:
     raise Broken(f"liveness: nobody is answered {HEAL_TIMEOUTS:g} timeouts after all is healed: {found}")
 
 
-def pbft_walk(seed: int, steps: int = STEPS, *, transcript: bool = False) -> PbftWalkResult:
+def pbft_walk(seed: int, settings: Settings = DRAWN, *, transcript: bool = False) -> PbftWalkResult:
     """Walk once.  The same seed walks the same way."""
-    return PbftWalk(seed, steps, transcript=transcript).run()
+    return PbftWalk(seed, settings, transcript=transcript).run()

@@ -18,18 +18,19 @@ from concerted.consensus.quorum import NodeId
 from concerted.sim.cluster.checks import Broken
 from concerted.sim.cluster.damage import lost_among
 from concerted.sim.cluster.replica import Replica
+from concerted.sim.cluster.settings import DRAWN, Settings
 from concerted.sim.faults import Faults
 from concerted.sim.pbft.algorithm import pbft
 from concerted.sim.pbft.cluster import Asked, Client, PbftCluster
 from concerted.sim.pbft.liars import Liar
-from concerted.sim.pbft.walk import HEAL_TIMEOUTS, TIMEOUT_S, draw_liars, draw_settings
+from concerted.sim.pbft.walk import HEAL_TIMEOUTS, draw_liars, draw_settings, size_of
 from concerted.sim.worlds.host import Host
 from concerted.sim.worlds.hosting import Hosting
 from concerted.sim.worlds.lair import Lair
 
 __all__ = ["PbftWorldResult", "play_pbft"]
 
-FAULTS_S = 60.0  # of virtual time in which things go wrong
+FAULTS_S = 60.0  # of virtual time in which things go wrong, unless it is set
 SIZES = (4, 4, 4, 7)
 PAUSES_S = (0.3, 1.0, 4.0)  # how long clients think
 RETRY_S = 5.0  # how long they wait for an answer
@@ -58,15 +59,15 @@ class PbftWorldResult:
 class PbftWorld(Hosting[Pbft]):
     """One group under one seed."""
 
-    def __init__(self, seed: int, faults: Faults) -> None:
+    def __init__(self, seed: int, faults: Faults, settings: Settings = DRAWN) -> None:
         rng = random.Random(f"{seed}/pbft")
         algorithm = pbft(lambda: self.cluster.group, lambda _: self.cluster.checks, self._gone)
         super().__init__(algorithm, seed, rng, faults)
-        size = rng.choice(SIZES)
+        self.faults_s = settings.seconds or FAULTS_S
+        size = size_of(settings, rng.choice(SIZES))
         kinds = draw_liars(rng, size)
-        self.cluster = PbftCluster(
-            size, frozenset(kinds), draw_settings(rng), rng, self.send, clock=self.timeline.time, starts=False
-        )
+        own = settings.over(draw_settings(rng))
+        self.cluster = PbftCluster(size, frozenset(kinds), own, rng, self.send, clock=self.timeline.time, starts=False)
         self.checks = self.cluster.checks
         self.cluster.on_end = self._ended
         for replica in self.cluster.replicas.values():
@@ -104,10 +105,10 @@ class PbftWorld(Hosting[Pbft]):
             self._think(client)
         for happen, count in self.mischief.planned(self.faults):
             for _ in range(count):
-                self.timeline.at(self.rng.uniform(0.0, FAULTS_S), self.life, happen)
+                self.timeline.at(self.rng.uniform(0.0, self.faults_s), self.life, happen)
         for lair in self.lairs.values():
             lair.lie()
-        self.timeline.at(FAULTS_S, self.life, self._end_well)
+        self.timeline.at(self.faults_s, self.life, self._end_well)
 
     def _think(self, client: Client) -> None:
         late = self.rng.choice(PAUSES_S) * self.rng.random()
@@ -150,13 +151,14 @@ class PbftWorld(Hosting[Pbft]):
         self.healed_at = self.timeline.now
         self._turns[self.cluster.last_client.name] = 0
         self._ask(self.cluster.last_client, everybody=True)
-        self.timeline.at(self.timeline.now + HEAL_TIMEOUTS * TIMEOUT_S, self.life, self._fail)
+        patience_s = HEAL_TIMEOUTS * self.cluster.settings.request_timeout_s
+        self.timeline.at(self.timeline.now + patience_s, self.life, self._fail)
 
     def _fail(self) -> None:
         found = {replica.id: (replica.core.term, replica.core.leader) for replica in self.cluster.alive()}
         raise Broken(f"liveness: nobody is answered {HEAL_TIMEOUTS:g} timeouts after all is healed: {found}")
 
 
-def play_pbft(seed: int, faults: Faults) -> PbftWorldResult:
-    """Play one world.  The same seed and faults play the same."""
-    return PbftWorld(seed, faults).play()
+def play_pbft(seed: int, faults: Faults, settings: Settings = DRAWN) -> PbftWorldResult:
+    """Play one world.  The same seed, faults and settings play the same."""
+    return PbftWorld(seed, faults, settings).play()

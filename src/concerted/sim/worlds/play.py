@@ -125,7 +125,7 @@ class Game:
 
     def command(self, seed: int) -> str:
         """Return the one that plays a seed again."""
-        return replay_command(self.name, seed, self.faults, "" if self.settings == DRAWN else self.settings.words())
+        return replay_command(self.name, seed, self.faults, self.settings)
 
     def _failure(self, seed: int, drawn: Faults, problems: Sequence[str]) -> Failure:
         on_walk = any(each.startswith("on its walk") for each in problems)
@@ -183,11 +183,11 @@ def merged(reports: Sequence[ClusterReport]) -> ClusterReport:
     )
 
 
-def replay_command(name: str, seed: int, asked: Faults, settings: str = "") -> str:
-    """Return the command that plays one seed of a game again, under the faults that were asked for."""
+def replay_command(name: str, seed: int, asked: Faults, settings: Settings = DRAWN) -> str:
+    """Return the command that plays one seed of a game again, under the faults and settings that were asked for."""
     words = ["concerted", "simulate", name, "--seeds", f"{seed}..{seed}"]
     if asked != Faults(swarm=True):
         words += ["--faults", asked.words() or "drop=0"]
-    if settings:
-        words += ["--settings", settings]
+    if settings != DRAWN:
+        words += ["--settings", settings.words()]
     return shlex.join(words)

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from concerted.consensus.quorum import Configuration, NodeId
 from concerted.consensus.replicated_log import ReplicatedLog
-from concerted.sim.cluster.algorithm import ELECTION_TIMEOUT_S, HEAL_TIMEOUTS, Algorithm
+from concerted.sim.cluster.algorithm import HEAL_TIMEOUTS, Algorithm
 from concerted.sim.cluster.checks import Broken
 from concerted.sim.cluster.clients import Asked, Client
 from concerted.sim.cluster.disk import Disk
@@ -104,7 +104,7 @@ class World(Hosting[C]):
         self.leave_a_minority_dead()
         client = self.callers.add(0.5)
         self.algorithm.heal(self)
-        self._wait_for(client, self.timeline.now + HEAL_TIMEOUTS * ELECTION_TIMEOUT_S)
+        self._wait_for(client, self.timeline.now + HEAL_TIMEOUTS * self.settings.election_timeout_s)
 
     def _wait_for(self, client: Client, until: float) -> None:
         if client.session and self.algorithm.done(self):
