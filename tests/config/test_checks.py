@@ -282,6 +282,12 @@ def test_a_misspelt_setting_of_the_strategy_is_a_warning_and_any_other_option_is
     )
 
 
+@pytest.mark.parametrize("own", ["consensus, electorate: {ann: 2}", "swarm, space: {x: 1}", "swarm, options: [a]"])
+def test_an_option_that_only_looks_a_little_like_a_setting_is_no_warning(own: str) -> None:
+    text = f"plan: p\nagents: [{{id: ann, run: echo}}]\ntasks: [{{id: t}}]\nstrategy: {{name: {own}, question: q}}\n"
+    assert load_plan(text, "f", strategies=["consensus", "swarm"]).warnings == ()
+
+
 @pytest.mark.parametrize(
     ("option", "problem"),
     [

@@ -22,6 +22,7 @@ __all__ = ["AUTO", "check", "settings_among", "warn"]
 AUTO = "auto"  # the strategy that chooses a strategy
 COALITION = "coalition"  # whose settings are a section of their own, as in the specification
 
+MISSPELT = 0.75  # alike enough to be the same word; `electorate` is not `election_timeout`
 _MAX_COMPARISONS = 2_000_000  # of a task with an agent; warnings of larger plans are incomplete
 ASKING = frozenset(("consensus",))  # strategies that put a question and need no tasks
 LEADING = frozenset(("hierarchical", "leader_follower"))  # in which a leader may find the tasks
@@ -72,7 +73,7 @@ def _warn_of_options(draft: Draft, warnings: Problems) -> None:
     """Warn of options that look like misspelt settings; the strategy may know them all the same."""
     known, options = _options(draft.root)
     for key in options:
-        meant = similar(key, known)
+        meant = similar(key, known, MISSPELT)
         if key not in known and meant:
             what = f"is no setting of this strategy and goes to it as it is; did you mean {meant}?"
             warnings.add(*draft.at("strategy", key), what)

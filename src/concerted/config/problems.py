@@ -65,7 +65,10 @@ def suggest(word: str, known: Collection[str], called: str = "known") -> str:
     return f"; {called}: {', '.join(known)}" if 0 < len(known) <= _MAX_LISTED else ""
 
 
-def similar(word: str, known: Collection[str]) -> str | None:
-    """Return the known name that looks most like this one, if any does and there are not too many to look through."""
-    near = difflib.get_close_matches(word, list(known), 1) if len(known) <= _MAX_COMPARED else []
+def similar(word: str, known: Collection[str], cutoff: float = 0.6) -> str | None:
+    """Return the known name that looks most like this one, if any does and there are not too many to look through.
+
+    cutoff: how alike they must be, 0..1.
+    """
+    near = difflib.get_close_matches(word, list(known), 1, cutoff) if len(known) <= _MAX_COMPARED else []
     return near[0] if near else None
