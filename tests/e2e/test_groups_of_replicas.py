@@ -161,6 +161,35 @@ def test_hosts_are_chosen_by_their_scores_and_named_groups_are_used_again(tmp_pa
     asyncio.run(main())
 
 
+def test_a_group_whose_hosts_are_not_here_is_chosen_for_nothing_new(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with session(tmp_path) as coordinator:
+            assert (await coordinator.decision("a").create("a?", ["ann"], algorithm="raft")).stored_by == NAMES
+        async with session(tmp_path, ("ann", "eve", "fay")) as coordinator:
+            told = await coordinator.decision("b").create("b?", ["ann"], algorithm="raft")
+            assert told.stored_by == ("ann", "eve", "fay")
+        async with session(tmp_path, ("bob", "cy")) as coordinator:
+            assert (await coordinator.decision("c").create("c?", ["ann"], algorithm="raft")).stored_by == NAMES
+
+    asyncio.run(main())
+
+
+def test_whoever_relies_on_two_replicas_is_warned(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with session(tmp_path, NAMES[:2]) as coordinator:
+            kept = {"algorithm": "raft", "replicas": NAMES[:2]}
+            decided = await coordinator.decision("d").create("d?", ["ann"], **kept)
+            agreed = await coordinator.agree("a", 7, agent="ann", **kept)
+            await coordinator.log("l").create(**kept)
+            appended = await coordinator.log("l").append("x", agent="ann")
+            run = await coordinator.run("consensus", "ship it?", options=kept)
+            for warnings in (decided.warnings, agreed.warnings, (await coordinator.log("l").get()).warnings):
+                assert "tolerates the loss of none" in warnings[0], appended
+            assert "tolerates the loss of none" in run.result["warnings"][0]
+
+    asyncio.run(main())
+
+
 def test_what_a_group_was_chosen_for_before_a_crash_goes_to_no_other(tmp_path: Path) -> None:
     """The coordinator may have died after it had asked the group, and before it heard what came of it."""
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 import msgspec
 
-from concerted.cli.exits import FAILED, OK, TIMED_OUT
+from concerted.cli.exits import FAILED, OK, TIMED_OUT, show_note
 from concerted.cli.output import ago, clip, write_json, write_table
 from concerted.ports.commands import RunView, Waiting
 from concerted.values import TaskResult
@@ -79,6 +79,8 @@ def _show_answer(view: RunView) -> bool:
         write_table(
             ("voter", "vote", "reason"), [(one["voter"], one["choice"], clip(one["reason"])) for one in ballots]
         )
+        for warning in result.get("warnings", ()):
+            show_note(warning)
         click.echo()
         return True
     return False

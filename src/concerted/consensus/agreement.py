@@ -148,7 +148,8 @@ class AgreementResult(Result, frozen=True, kw_only=True):
     the proposal of this very request; False says that another one was first.  demands: the rule, in words.
     stored_by: what keeps the log, which is nobody's approval; entries_committed: how long that log is; rounds: how
     many terms, ballots or views of a group that took, and 1 of a store.  term and leader are of a group of replicas;
-    None where one store keeps the log.  group: the description by which it is reached without a coordinator.
+    None where one store keeps the log.  group: the description by which it is reached without a coordinator;
+    warnings: what somebody who relies on that group should know.
     """
 
     id: str
@@ -172,6 +173,7 @@ class AgreementResult(Result, frozen=True, kw_only=True):
     term: int | None = None
     leader: AgentId | None = None
     group: dict[str, Any] | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def decide(state: Agreement | None, request: Request, now: Instant) -> Step:

@@ -136,7 +136,8 @@ class DecisionLogResult(Result, frozen=True, kw_only=True):
     entries: a page, in order and without gaps; next_after: after which position the next page begins.
     stored_by: what keeps the log, which is nobody's approval; entries_committed: how many entries that took; rounds:
     through how many terms, ballots or views of a group, and 1 of a store.  term, leader: of a group of replicas; None
-    where one store keeps the log.  group: the description by which it is reached without a coordinator.
+    where one store keeps the log.  group: the description by which it is reached without a coordinator; warnings: what
+    somebody who relies on that group should know.
     """
 
     name: str
@@ -155,6 +156,7 @@ class DecisionLogResult(Result, frozen=True, kw_only=True):
     term: int | None = None
     leader: AgentId | None = None
     group: dict[str, Any] | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def decide(state: DecisionLog | None, request: Request, now: Instant) -> Step:

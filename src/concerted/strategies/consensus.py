@@ -54,7 +54,7 @@ class ConsensusResult(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a run.
 
     stored_by: what keeps the log; entries_committed: how long that is, and rounds: how many terms, ballots or views
-    that took; term, leader: of a group of replicas.
+    that took; term, leader: of a group of replicas; warnings: what somebody who relies on that group should know.
     approved_by: who accepted.  certificate: for `verify`.
     """
 
@@ -74,6 +74,7 @@ class ConsensusResult(msgspec.Struct, frozen=True, kw_only=True):
     rounds: int
     term: int | None
     leader: AgentId | None
+    warnings: tuple[str, ...]
     certificate: dict[str, Any]
 
 
@@ -176,5 +177,6 @@ def _result(told: DecisionResult) -> ConsensusResult:
         rounds=told.rounds,
         term=told.term,
         leader=told.leader,
+        warnings=told.warnings,
         certificate=dict(certificate),
     )

@@ -134,7 +134,8 @@ def _show(told: AgreementResult, *, as_json: bool, mine: bool = False) -> int:
         write_json(told)
     elif told.success:
         click.echo(told.value if isinstance(told.value, str) else msgspec.json.encode(told.value))
-    show_note(_in_words(told))
+    for note in (_in_words(told), *told.warnings):
+        show_note(note)
     if told.status == "lapsed" or told.pending:
         return TIMED_OUT
     return FAILED if mine and not told.yours else OK

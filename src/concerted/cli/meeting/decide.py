@@ -304,6 +304,8 @@ def _show(told: DecisionResult, *, as_json: bool, code: int | None = None) -> in
         click.echo(_in_words(told))
         ballots = told.certificate.ballots if told.certificate is not None else ()
         write_table(("voter", "vote", "reason"), [(one.voter, one.choice, clip(one.reason)) for one in ballots])
+    for warning in told.warnings:
+        show_note(warning)
     if told.outcome is None and code is None:
         show_note(f"it is not decided yet; to go on waiting: concerted decision wait {told.id}")
     if code is not None:

@@ -121,5 +121,6 @@ def _show(told: DecisionLogResult, *, as_json: bool) -> int:
         return OK
     who = ", ".join(told.writers) or "everybody"
     click.echo(f"{told.name}: {told.last} entries, {told.size_bytes} bytes; {who} may append")
-    show_note(f"kept by {'; '.join(told.stored_by)}")
+    for note in (f"kept by {'; '.join(told.stored_by)}", *told.warnings):
+        show_note(note)
     return OK

@@ -34,7 +34,7 @@ class DecisionResult(Result, frozen=True, kw_only=True):
     signed two different ballots.  stored_by: what keeps the log, which says nothing about approval; entries_committed:
     how long its log is; rounds: how many terms, ballots or views of a group that took, and 1 of a store.  term,
     leader: of a group of replicas, as far as was learned; group: the description by which voters reach it without a
-    coordinator.
+    coordinator; warnings: what somebody who relies on that group should know.
     """
 
     id: str
@@ -67,6 +67,7 @@ class DecisionResult(Result, frozen=True, kw_only=True):
     term: int | None = None
     leader: AgentId | None = None
     group: dict[str, Any] | None = None
+    warnings: tuple[str, ...] = ()
     proposal_digest: str
     opening_digest: str
     deadline_at: Instant | None

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from concerted.consensus.keeping import Replicated
-from concerted.consensus.replica_group import Create, End, Form, ReplicaGroup
+from concerted.consensus.replica_group import Create, End, Form, ReplicaGroup, tolerates
 from concerted.engine.replicas.arrivals import Arrivals
 from concerted.engine.replicas.dismissing import Dismissing
 from concerted.engine.replicas.places import coordinator_key, group_folder
@@ -32,6 +33,7 @@ from concerted.values import AgentId
 if TYPE_CHECKING:
     from concerted.engine.coordinator import Coordinator
     from concerted.engine.replicas.tended import Tended
+    from concerted.engine.roster import Member
 
 __all__ = ["KIND", "LOOK_S", "Groups"]
 
@@ -248,13 +250,17 @@ class Groups:
     # Finding one
 
     async def fitting(self, algorithm: Replicated, hosts: tuple[AgentId, ...]) -> str | None:
-        """Return a group that is ready and has room: with these hosts, or if none are named any of this algorithm."""
+        """Return a group that has room, and enough hosts here: these, or if none are named any of this algorithm."""
+        found: list[ReplicaGroup] = []
         for record in await self._of.store.find(PrimitiveRecord, {"kind": KIND, "status": "ready"}):
             state: ReplicaGroup = (await self._of.primitives.host.reach(KIND, record.id)).state
             is_fit = state.terms.algorithm == algorithm and (not hosts or sorted(state.hosts) == sorted(hosts))
             if is_fit and state.has_room:
-                return record.id
-        return None
+                found.append(state)
+        try:
+            return await self._arrivals.enough(lambda: _manned(found, self._of.roster.members)) if found else None
+        except NotFound:
+            return None
 
     async def ready(self, id: str, algorithm: Replicated | None = None) -> Tended:
         """Wait until a group is tended here.
@@ -283,3 +289,16 @@ class Groups:
         if state.is_over:
             raise WrongPhase(f"group {id} is over: {state.reason}; what it kept stays as it is; take another id")
         raise TimedOut(f"group {id} is not ready within {within_s:g} s; {', '.join(state.hosts)} must all answer")
+
+
+def _manned(groups: Sequence[ReplicaGroup], members: Mapping[AgentId, Member]) -> str:
+    """Return the first group of which enough hosts are here to decide anything.
+
+    Raises:
+        NotFound: there is none.
+    """
+    for group in groups:
+        away = sum(agent not in members or members[agent].state == "gone" for agent in group.hosts)
+        if away <= tolerates(group.terms.algorithm, len(group.hosts)):
+            return group.terms.id
+    raise NotFound("too few hosts of any group of replicas are here")

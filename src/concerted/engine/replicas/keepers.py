@@ -15,7 +15,7 @@ import msgspec
 
 from concerted.consensus import replica_group
 from concerted.consensus.keeper import Choose, Keeper
-from concerted.consensus.keeping import REPLICATED, Replicated, is_elsewhere
+from concerted.consensus.keeping import REPLICATED, Replicated, is_elsewhere, warnings_for
 from concerted.consensus.replica_group import Entrust, ReplicaGroup
 from concerted.engine.replicas.ending import KEEPER, require_nothing_open
 from concerted.engine.replicas.groups import KIND, LOOK_S, Groups
@@ -99,6 +99,7 @@ class Keepers:
         leader = keeper.nodes.get(keeper.leader) if keeper.leader is not None else None
         facts: dict[str, Any] = {
             "stored_by": keeper.hosts, "term": keeper.term, "leader": leader, "group": keeper.group,
+            "warnings": warnings_for(keeper.terms.id, len(keeper.nodes)),
         }  # fmt: skip
         known = type(result).__struct_fields__
         return msgspec.structs.replace(result, **{name: value for name, value in facts.items() if name in known})
