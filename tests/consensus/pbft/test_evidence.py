@@ -5,10 +5,11 @@ import pytest
 from msgspec.structs import replace
 
 from concerted.consensus.pbft.evidence import is_contradiction, is_proof
+from concerted.consensus.pbft.group import Group
 from concerted.consensus.pbft.messages import Checkpoint, Commit, Prepare, Statement, ViewChange
 from concerted.consensus.pbft.seal import Seal
 from concerted.consensus.ready import Evidence
-from concerted.sim.pbft.keys import SimSigner
+from concerted.sim.pbft.keys import SimSigner, SimVerifier
 
 
 def read(said: bytes) -> Statement:
@@ -105,3 +106,31 @@ def test_one_who_was_restarted_says_the_same_as_before(room) -> None:
     assert group.cluster.checks.accused == set()
     said = [message.body for message in group.sent if isinstance(message.body, Prepare | Commit | ViewChange)]
     assert len(said) > len({msgspec.msgpack.encode(each) for each in said}), "it was said again"
+
+
+class TwoSignatures(SimVerifier):
+    """Of one content there may be several good signatures: whoever holds the key chooses."""
+
+    def is_signed(self, who, data, signature):
+        return super().is_signed(who, data, signature.removesuffix(b"again"))
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        lambda w: w.view_change(2, 1, w.prepared(w.proposal())),
+        lambda w: w.new_view(1, *(w.view_change(node, 1) for node in (1, 2, 3))),
+        lambda w: w.signed(Checkpoint(100, b"a", 2)),
+        lambda w: w.prepare(2, w.proposal(1)),
+        lambda w: w.commit(2, w.proposal(1)),
+    ],
+)
+def test_the_same_under_another_signature_is_no_contradiction(says, alone, words) -> None:
+    words.group = Group("test", words.group.ids, TwoSignatures((*words.group.ids, "ann")))
+    replica = alone(4, words=words)
+    said = says(words)
+    replica.hears(said)
+    again = replace(said, signature=said.signature + b"again")
+    assert Seal(4, words.group, SimSigner(4)).is_valid(again)
+    assert replica.hears(again).evidence == ()
+    assert replica.pbft.replica.convicted == set()
