@@ -7,7 +7,7 @@ import pytest
 from concerted.consensus.decisions.certificate import verify
 from concerted.errors import Invalid
 from concerted.messages import Judge
-from concerted.ports.commands import Cancel
+from concerted.ports.commands import Cancel, Why
 from concerted.ports.decisions import CastBallot, GetDecision
 from concerted.values import AgentId
 
@@ -186,3 +186,17 @@ def test_what_cannot_be_decided_is_an_error_in_the_strategy(bench):
 
 def test_an_agent_without_a_judgement_of_its_own_approves_of_nothing(bench):
     assert Judge not in __import__("concerted.agent.defaults", fromlist=["x"])._ANSWERS
+
+
+def test_a_run_that_waits_for_a_decision_says_whose_ballots_are_missing(bench):
+    async def main(b):
+        await b.agent("ann", judge("accept"))
+        await b.submit()
+        await asyncio.sleep(1)
+        (waiting,) = (await b.serve(Why(subject="r"))).waiting
+        assert (waiting.waiting_for, waiting.unblocked_by) == ("decision d: bob, cy: 1 of 3 have voted", "bob, cy")
+        assert waiting.deadline == pytest.approx((await b.serve(GetDecision(id="d"))).deadline_at)
+        await b.serve(CastBallot(id="d", agent=AgentId("bob"), choice="accept"))
+        assert (await b.end()).result[0] == "accepted"
+
+    bench(main, s=asks)

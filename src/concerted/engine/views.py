@@ -5,14 +5,15 @@ Without a coordinator (`of=None`) the same views come from the file alone, when 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from concerted.engine.replicas.hindrance import hindrance, stalled_groups
+from concerted.engine.replicas.hindrance import hindrance, opening_waits, stalled_groups
 from concerted.errors import Invalid, NotFound
-from concerted.kinds import agent_stream, run_stream
+from concerted.kinds import agent_stream, primitive_stream, run_stream
 from concerted.machine import Look
 from concerted.ports.commands import AgentView, Events, EventView, RunView, StatusView, Waiting, WhyView
 from concerted.ports.store import AgentRecord, Entry, PrimitiveRecord, ReadStore, RunRecord, TaskRecord
@@ -31,6 +32,7 @@ __all__ = ["ReadStore", "Viewer", "event_view"]
 PAGE = 10_000
 LINES = 200  # of a primitive's history before its folded state
 BLOCKED = 100  # primitives, and callers, that one status shows
+DECIDING = re.compile("local effect (?:outcome of )?(?P<kind>decision|agreement) (?P<id>.+)")  # of a run
 UNFINISHED = ("queued", "initializing", "active", "parked")
 
 
@@ -130,19 +132,37 @@ class Viewer:
 
     async def _why_primitive(self, record: PrimitiveRecord) -> WhyView:
         entries = await self._store.stream(record.stream, after=max(0, record.folded - LINES), limit=PAGE)
-        waiting: list[Waiting] = []
+        own = await self._waits_of(record)
+        waiting = (*(() if own is None else (own,)), *self._callers(record.stream))
+        return WhyView(subject=record.stream, lines=about_primitive(entries), waiting=waiting)
+
+    async def _waits_of(self, record: PrimitiveRecord) -> Waiting | None:
+        """Say what an open primitive waits for, by its state; None: for nothing."""
         hindered = await hindrance(self._store, record)
-        if hindered is not None:
-            waiting.append(hindered)
-        elif is_blocked(record):
-            machine = machine_of(record.kind)
-            state, _, _ = await read_state(self._store, machine, record.stream)
-            told = machine.answer(state, Look(), self._now())
-            missing = getattr(told, "missing", getattr(told, "proposers", ()))
-            gone = getattr(told, "lost_agents", ()) or getattr(told, "lost", ())
-            waiting.append(record_waits(record, missing, gone, await self._gone(missing)))
-        return WhyView(
-            subject=record.stream, lines=about_primitive(entries), waiting=(*waiting, *self._callers(record.stream))
+        if hindered is not None or not is_blocked(record):
+            return hindered
+        machine = machine_of(record.kind)
+        state, _, _ = await read_state(self._store, machine, record.stream)
+        told = machine.answer(state, Look(), self._now())
+        missing = getattr(told, "missing", getattr(told, "proposers", ()))
+        gone = getattr(told, "lost_agents", ()) or getattr(told, "lost", ())
+        return record_waits(record, missing, gone, await self._gone(missing))
+
+    async def _by_what(self, waiting: Waiting) -> Waiting:
+        """Say of a run that has something decided what that waits for; any other wait is as it was."""
+        asked = DECIDING.fullmatch(waiting.waiting_for)
+        if asked is None:
+            return waiting
+        stream = primitive_stream(asked["kind"], asked["id"])
+        record = await self._store.get(PrimitiveRecord, stream)
+        told = await (opening_waits(self._store, stream) if record is None else self._waits_of(record))
+        if told is None:
+            return waiting
+        return msgspec.structs.replace(
+            waiting,
+            waiting_for=f"{asked['kind']} {asked['id']}: {told.waiting_for}",
+            unblocked_by=told.unblocked_by,
+            deadline=told.deadline or waiting.deadline,
         )
 
     async def _gone(self, missing: Iterable[AgentId]) -> dict[str, AgentRecord]:
@@ -215,7 +235,7 @@ class Viewer:
             place, bound = self._of.slots.place(active), self._of.slots.bound(active)
             told = f"a free slot (place {place}; {bound} runs are active, the bound)"
             return (msgspec.structs.replace(waiting[0], waiting_for=told),)
-        return waiting
+        return tuple([await self._by_what(each) for each in waiting])
 
     async def _history(self, run: str) -> list[Entry]:
         return await self._store.stream(run_stream(run))
