@@ -34,6 +34,13 @@ def test_every_line_of_an_error_says_so_and_nothing_goes_to_the_output(capsys: p
     assert shown.out == ""
 
 
+def test_a_line_without_end_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    show_error(NotFound(f"there is no {'x' * 100_000}"), as_json=False)
+    line = capsys.readouterr().err
+    assert len(line) < 2_100
+    assert line.endswith("xxx... (100,012 characters)\n")
+
+
 def test_as_json_it_is_one_object_with_code_message_and_facts(capsys: pytest.CaptureFixture[str]) -> None:
     error: ConcertedError = NotFound("there is no run 'x'", run="x", odd={1, 2} - {2})
 

@@ -62,6 +62,9 @@ _BY_ERROR: Mapping[type[ConcertedError], int] = {
 }
 
 
+LINE = 2_000  # characters of a line of an error: it may name something endless that somebody gave
+
+
 def exit_code(error: ConcertedError) -> int:
     """Return what a process says that ends with this error; FAILED for what has no code of its own."""
     return next((_BY_ERROR[kind] for kind in type(error).__mro__ if kind in _BY_ERROR), FAILED)
@@ -70,7 +73,7 @@ def exit_code(error: ConcertedError) -> int:
 def show_error(error: ConcertedError, *, as_json: bool) -> int:
     """Write an error to standard error, as JSON also to standard output; return the exit code."""
     for line in error.message.splitlines():
-        click.echo(f"error: {line}", err=True)
+        click.echo(f"error: {line if len(line) <= LINE else f'{line[:LINE]}... ({len(line):,} characters)'}", err=True)
     if as_json:
         click.echo(json.dumps({"error": error.to_wire()}, default=str))
     return exit_code(error)

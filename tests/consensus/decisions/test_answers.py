@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from concerted.consensus.decisions.answers import FEW
 from concerted.consensus.decisions.certificate import verify
 from concerted.consensus.decisions.decision import (
     Await,
@@ -62,6 +63,14 @@ def test_the_certificate_comes_with_the_end_and_is_valid() -> None:
     assert verify(told.certificate).valid
     assert told.certificate.ballots[0].reason == "green"
     assert told.certificate.position.closed == 4
+
+
+@pytest.mark.parametrize(("count", "missing"), [(FEW, FEW - 1), (FEW + 1, 0)])
+def test_who_votes_is_told_who_of_few_voters_is_missing(count: int, missing: int) -> None:
+    voters = {AgentId(f"v{i:02}"): 1 for i in range(count)}
+    vote = Vote(AgentId("v00"), "accept")
+    told = answer(after(create(electorate=voters, deadline_at=None), vote), vote, 5.0)
+    assert (len(told.missing), len(told.approved_by)) == (missing, 1 if missing else 0)
 
 
 def test_of_many_voters_lists_are_only_for_who_looks() -> None:

@@ -18,6 +18,7 @@ from concerted.values import AgentId, Instant
 __all__ = ["DecisionResult", "answer", "topic", "waits", "wakes"]
 
 NAMED = 10  # voters named in a sentence
+FEW = 20  # voters up to whom lists are in answers to ballots, too, while it is open
 UNBLOCKERS = 256  # missing voters who are named as such; of more, whoever comes
 
 
@@ -27,7 +28,7 @@ class DecisionResult(Result, frozen=True, kw_only=True):
     outcome: None while it is open.  success: it was accepted; chosen: what, where there were options.  cause, why:
     why it was closed, and why so.  approved_by, rejected_by, abstained: voters, in the order of the log; missing,
     lost_agents: who has not voted, and who of them is gone; sorted.  These are in every answer on a decision of
-    at most SHOWN voters, but for those to ballots while it is open; on greater ones in answers to who looks.  So is
+    at most SHOWN voters, to ballots while it is open of at most FEW; on greater ones in answers to who looks.  So is
     the certificate, once it is closed.
     voted, voters: ballots and voters by head; weights: choice -> weight of its ballots, with `missing`.
     ballot: the caller's choice that counts; ignored: what the caller asked for now does not.  equivocated: who has
@@ -81,7 +82,8 @@ class DecisionResult(Result, frozen=True, kw_only=True):
 def answer(state: Decision, request: Request, now: Instant) -> DecisionResult:  # noqa: ARG001
     """Return how the decision stands.  O(n log n) up to SHOWN voters and for `Look`, else O(1)."""
     opening, closing, tally = state.opening, state.closing, state.tally
-    is_light = len(opening.electorate) > SHOWN or (closing is None and isinstance(request, Vote))
+    few = FEW if closing is None and isinstance(request, Vote) else SHOWN
+    is_light = len(opening.electorate) > few
     is_whole = isinstance(request, Look) or not is_light
     return DecisionResult(
         pending=closing is None and isinstance(request, Vote | Await),
