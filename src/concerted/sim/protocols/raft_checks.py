@@ -89,8 +89,8 @@ class RaftChecks(Checks[Raft]):
             raise Broken(f"leader append-only: leader {replica.id} has rewritten its log, which ended at {ended}")
 
     def _newest_configuration(self, replica: RaftReplica) -> None:
-        """ "A server always uses the latest configuration in its log, regardless of whether the entry is committed"
-        (section 6); one that is cut off is in no log."""
+        """Whatever was committed of it, the newest configuration in the log is in force (section 6); what is cut off is
+        in no log."""
         log = replica.core.log
         at = log.configuration_index
         held: Configuration | None = log.snapshot.configuration
