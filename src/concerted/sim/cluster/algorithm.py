@@ -70,7 +70,8 @@ class Algorithm(Generic[C]):
     a core takes itself for the leader.  compacted: up to which index a core's log is a snapshot.  spare: given cores,
     return a function that says whether these can be dead and the rest still goes on.  without: kinds of faults that it
     does not promise to survive.  drift: how far clocks may run apart, as a share, under these settings; None: without
-    bound, and they may jump.  heal: what else to ask for when all is healed.  done: whether that has come.
+    bound, and they may jump.  members: the newest that a core knows of; when all is healed, those who live catch up.
+    heal: what else to ask for then.  done: whether that has come.
     plain_settings: what they are where nothing is drawn.  state: what a core is now, in words.  steps: what only this
     protocol has in a scenario.
     """
@@ -92,6 +93,7 @@ class Algorithm(Generic[C]):
     acts: tuple[Act[C], ...] = ()
     without: tuple[str, ...] = ()
     drift: Callable[[Any], float | None] = lambda _settings: None
+    members: Callable[[C], Sequence[NodeId]] = lambda _core: ()
     heal: Callable[[Stage[C]], None] = lambda _stage: None
     done: Callable[[Stage[C]], bool] = lambda _stage: True
     steps: Mapping[str, Callable[[Any, list[str]], None]] = field(default_factory=dict)

@@ -317,7 +317,7 @@ def _end_well(walk: Walk[C]) -> None:
     walk.algorithm.heal(walk)
     while late < HEAL_TIMEOUTS * walk.settings.election_timeout_s:
         _settle(walk)
-        if client.session and walk.algorithm.done(walk):
+        if client.session and walk.algorithm.done(walk) and _nobody_is_behind(walk, client.session):
             assert walk.clients.answered_count > before
             return
         leader = walk.leader()
@@ -332,7 +332,15 @@ def _end_well(walk: Walk[C]) -> None:
             if replica.now >= replica.core.next_deadline:
                 replica.wake()
     found = {replica.id: (replica.core.leader, replica.core.term) for replica in walk.alive()}
-    raise Broken(f"liveness: no command is answered {HEAL_TIMEOUTS:g} election timeouts after all is healed: {found}")
+    what = "somebody is behind" if client.session else "no command is answered"
+    raise Broken(f"liveness: {what} {HEAL_TIMEOUTS:g} election timeouts after all is healed: {found}")
+
+
+def _nobody_is_behind(walk: Walk[C], index: int) -> bool:
+    """Say whether all members who live have carried out the entry at an index."""
+    leader = walk.leader()
+    members = () if leader is None else walk.algorithm.members(leader.core)
+    return all(walk.replicas[node].running is None or walk.replicas[node].holding.index >= index for node in members)
 
 
 def _leave_a_minority_dead(walk: Walk[C]) -> None:

@@ -102,6 +102,7 @@ PAXOS: Algorithm[Paxos] = Algorithm(
     leads=lambda core: core.role == "leader",
     compacted=lambda core: core.log.snapshot.index,
     spare=_spare,
+    members=lambda core: core.log.snapshot.configuration.voters,
     steps=STEPS,
     acts=(
         Act(agree, (0.0, 1.0, 6.0), (0, 20, 60)),

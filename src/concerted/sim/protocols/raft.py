@@ -110,6 +110,7 @@ RAFT: Algorithm[Raft] = Algorithm(
     leads=lambda core: core.role == "leader",
     compacted=lambda core: core.log.snapshot.index,
     spare=_spare,
+    members=lambda core: core.log.configuration.members,
     steps=STEPS,
     acts=(Act(_transfer, (0.0, 0.0, 0.7), (0, 0, 4)), Act(_change_members, (0.0, 0.5, 2.0), (0, 0, 5))),
 )
