@@ -8,6 +8,7 @@ from concerted.consensus.decisions.rule import rule_of
 from concerted.consensus.entries import Entry, Snapshot
 from concerted.consensus.sessions import OPEN, Answer, Command
 from concerted.errors import Invalid, NotFound
+from concerted.ports.agreements import AppendToDecisionLog, ProposeValue
 from concerted.ports.commands import GetRun
 from concerted.ports.decisions import AwaitDecision, CastBallot, CreateDecision, GetDecision
 from concerted.replicas.kept import Given, Kept, Outcome, Proposed, read_given
@@ -82,6 +83,29 @@ def test_a_refusal_is_an_answer_and_changes_nothing(log: Log) -> None:
     assert refused.error["code"] == "not_allowed"
     assert log.kept.events("decision:d", 0) == before
     assert log.kept.touched == []
+
+
+@pytest.mark.parametrize("number", [2**64, -(2**63) - 1, 10**40])
+def test_a_number_that_no_snapshot_could_hold_is_refused_and_hurts_nobody(log: Log, number: int) -> None:
+    """It ended every replica that applied it, and again at each restart: the group was lost to one value."""
+    value = {"a": [1, {"deep": number}]}
+    for command in (
+        ProposeValue(id="a", value=value, request_id="one"),
+        AppendToDecisionLog(id="l", value=value, request_id="one"),
+        CreateDecision(id="p", question="ship?", electorate={"ann": 1}, proposal=value),
+    ):
+        told = log.do(command)
+        assert told.error["code"] == "invalid"
+        assert "64 bits" in told.error["message"]
+    assert log.do(ProposeValue(id="a", value=2**64 - 1, request_id="two")).error is None
+    assert log.do(ProposeValue(id="b", value=str(number), request_id="three")).error is None, "as a text it is one"
+    Kept().restore(Snapshot(log.kept.index, 1, data=log.kept.dump()))
+
+
+def test_a_number_that_no_snapshot_could_hold_is_agreed_on_by_nobody() -> None:
+    kept = Kept(algorithm="paxos")
+    body = given(ProposeValue(id="a", value=10**40, request_id="one", algorithm="paxos"))
+    assert "64 bits" in msgspec.json.decode(kept.answer_agreed(body), type=Outcome).error["message"]
 
 
 def test_a_deadline_passes_at_an_entry_and_never_before(log: Log) -> None:

@@ -374,7 +374,7 @@ def read_given(body: bytes) -> tuple[Given, Ask]:
     """Read what a client wants.
 
     Raises:
-        Invalid: it is no command, or of something that groups do not keep.
+        Invalid: it is no command, or of something that groups do not keep; or no snapshot could hold what is in it.
     """
     try:
         given = _given.decode(body)
@@ -382,6 +382,8 @@ def read_given(body: bytes) -> tuple[Given, Ask]:
         raise Invalid(f"this is no command: {error}") from error
     if given.command.count(b"[") + given.command.count(b"{") > DEPTH:
         _require_shallow(given.command)
+    if _LONG.search(given.command):
+        _require_short_numbers(given.command)
     command = decode_command(given.command)
     if not isinstance(command, Ask) or command.kind not in MACHINES:
         raise Invalid(
@@ -460,6 +462,21 @@ def _require_shallow(command: bytes) -> None:
             raise Invalid(f"the command is nested more than {DEPTH} deep")
 
 
+def _require_short_numbers(command: bytes) -> None:
+    """Make sure that a snapshot and a history, which are msgpack, can hold the numbers of a command.
+
+    Raises:
+        Invalid: they cannot, or it is no JSON.
+    """
+    try:
+        _pack.encode(msgspec.json.decode(command))
+    except OverflowError:
+        raise Invalid("replicas keep whole numbers of at most 64 bits; write longer ones as texts") from None
+    except msgspec.MsgspecError as error:
+        raise Invalid(f"this is no command: {error}") from error
+
+
+_LONG = re.compile(rb"[0-9]{19}")
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 _pack = msgspec.msgpack.Encoder()
 _encode = msgspec.json.Encoder(order="deterministic").encode

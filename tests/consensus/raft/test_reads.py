@@ -38,6 +38,22 @@ def test_a_leader_that_has_committed_nothing_in_its_term_lets_reads_wait(alone) 
     assert server.acknowledges(3, round=asked).reads == (7,)
 
 
+def test_a_read_is_answered_behind_all_that_was_committed_when_it_was_asked(alone) -> None:
+    """Thesis 6.4, step 2: "The leader saves its current commit index in a local variable readIndex"; step 4: "The
+    leader waits for its state machine to advance at least as far as the readIndex". Here what is committed is in this
+    Ready, or was in an earlier one, and all of it is applied before the reads of a Ready are answered."""
+    server = leader(alone)
+    server.proposes(b"a")
+    handed_out = [entry.index for entry in server.acknowledges(2).committed]
+    read_index = server.raft.log.commit_index
+    assert (handed_out, read_index) == ([2], 2)
+    server.proposes(b"b")
+    server.reads(7)
+    asked = rounds(server)[-1]
+    ready = server.acknowledges(2, index=2, round=asked)
+    assert (ready.reads, ready.committed) == ((7,), ()), "what came behind it, it does not wait for"
+
+
 def test_many_reads_share_a_round(alone) -> None:
     """Thesis 6.4: any number of read-only queries can share one round of heartbeats."""
     server = leader(alone)

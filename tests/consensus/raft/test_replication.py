@@ -377,3 +377,15 @@ def test_a_server_that_slept_through_a_compaction_catches_up(room) -> None:
     assert three[3].log.snapshot.index == 2
     assert three[3].log.commit_index == three[1].log.commit_index == 3
     assert three.replicas[3].machine.index == 3
+
+
+def test_a_snapshot_has_the_members_as_of_its_last_entry(alone) -> None:
+    """Paper 7: "the snapshot also includes the latest configuration in the log as of last included index"."""
+    server = alone(voters=(1,)).is_elected()
+    server._do(server.raft.change_members((1,), (4,), server.now))
+    members = server.raft.log.configuration.members
+    assert 4 in members
+    before = server.raft.compact(1, b"state", server.now).write.snapshot
+    assert 4 not in before.configuration.members, "the change comes behind it"
+    after = server.raft.compact(server.raft.log.commit_index, b"state", server.now).write.snapshot
+    assert after.configuration.members == members
