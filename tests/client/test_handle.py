@@ -29,6 +29,18 @@ def test_data_without_a_json_form_is_refused_and_nobody_else_is_held_up(tmp_path
     play(tmp_path, main)
 
 
+@pytest.mark.parametrize("value", [float("nan"), [1, float("inf")], {"deep": ({"er": -float("inf")},)}])
+def test_what_is_no_number_for_json_is_refused_and_does_not_become_nothing(tmp_path, value):
+    async def main(coordinator):
+        with pytest.raises(Invalid, match=r"propose_value 'a' cannot be sent: .* has no JSON form"):
+            await coordinator.agree("a", value, agent="ann")
+        with pytest.raises(Invalid, match="has no JSON form"):
+            await coordinator.decision("d").create("q?", ["ann"], proposal=value)
+        assert (await coordinator.agree("a", [None, 1.5], agent="ann")).value == [None, 1.5]
+
+    play(tmp_path, main)
+
+
 def test_what_was_brought_stays_as_it_was_when_it_was_brought(tmp_path):
     async def main(coordinator):
         brought = {"vote": "yes"}

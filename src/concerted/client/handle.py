@@ -6,6 +6,7 @@ import asyncio
 import math
 import re
 import time
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Protocol, TypeVar, get_args, get_origin
 
 import msgspec
@@ -123,11 +124,31 @@ def _as_sent(command: Ask) -> Ask:
     """
     tag = command.__struct_config__.tag
     try:
-        return msgspec.json.decode(msgspec.json.encode(command), type=type(command))
+        data = msgspec.json.encode(command)
+        sent = msgspec.json.decode(data, type=type(command))
+        if b"null" in data:  # as which msgspec writes what is no number
+            names = [name for name in command.__struct_fields__ if not name.endswith(("_s", "_at"))]
+            _require_finite(getattr(command, name) for name in names)  # an endless time is none
+        return sent
     except msgspec.ValidationError as error:
         raise Invalid(f"{tag} {command.id!r}: {_misfit(command, str(error))}") from error
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
         raise Invalid(f"{tag} {command.id!r} cannot be sent: {error}; data is what JSON can say") from error
+
+
+def _require_finite(values: Iterable[Any]) -> None:
+    """Make sure that no number in these is infinite, or none.
+
+    Raises:
+        ValueError: one is.
+    """
+    for value in values:
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{value} has no JSON form")
+        if isinstance(value, Mapping):
+            _require_finite(value.values())
+        elif isinstance(value, list | tuple | set | frozenset):
+            _require_finite(value)
 
 
 def _misfit(command: Ask, problem: str) -> str:
