@@ -84,8 +84,7 @@ def take_view_change(replica: Replica, message: ViewChange) -> None:
 
 
 def _join(replica: Replica) -> None:
-    """ "If a replica receives a set of f + 1 valid view-change messages from other replicas for views greater than its
-    current view, it sends a view-change message for the smallest view in the set" (4.5.2)."""
+    """Leave, without waiting any longer, for the least of the later views that f + 1 others want (4.5.2)."""
     later = [each.view for each in replica.view_changes.values() if each.view > replica.view]
     if len(later) >= replica.group.weak:
         leave(replica, min(later))

@@ -119,7 +119,7 @@ class PaxosChecks(Checks[Paxos]):
                 self.accounts.accepted(replica.id, instance.key, instance.accepted, instance.value)
 
     def sends(self, replica: PaxosReplica, message: Message) -> None:
-        """ "An acceptor records its intended response in stable storage before actually sending the response" (2.5)."""
+        """Look whether what an acceptor answers is on its disk before it leaves (2.5)."""
         disk = replica.disk.contents
         match message:
             case Prepare() if not message.pre and disk.promised != message.ballot:
