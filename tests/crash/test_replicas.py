@@ -27,7 +27,8 @@ from concerted.consensus.entries import Entry, Snapshot
 from concerted.consensus.keeping import Bounds
 from concerted.ports.decisions import CastBallot, CreateDecision, GetDecision
 from concerted.replicas.clients.client import GroupClient
-from concerted.replicas.kept import Given, Kept, read_given
+from concerted.replicas.given import Given, read_given
+from concerted.replicas.kept import Kept
 from concerted.replicas.protocols.algorithms import kind_of
 from concerted.replicas.spec import Group
 from concerted.replicas.wire import Asked, Channel, Hello, Told, connect

@@ -9,9 +9,11 @@ from concerted.consensus.entries import Entry, Snapshot
 from concerted.consensus.sessions import OPEN, Answer, Command
 from concerted.errors import Invalid, NotFound
 from concerted.ports.agreements import AppendToDecisionLog, ProposeValue
-from concerted.ports.commands import GetRun
+from concerted.ports.commands import GetRun, all_commands
 from concerted.ports.decisions import AwaitDecision, CastBallot, CreateDecision, GetDecision
-from concerted.replicas.kept import Given, Kept, Outcome, Proposed, read_given
+from concerted.ports.primitive import Ask
+from concerted.replicas.given import COMMANDS, MACHINES, Given, read_given
+from concerted.replicas.kept import Kept, Outcome, Proposed
 from concerted.values import RunId
 
 
@@ -219,3 +221,15 @@ def test_the_events_of_one_object_can_be_read_from_any_number_on(log: Log) -> No
         "decision.ballot_cast", "decision.ballot_cast", "decision.closed",
     ]  # fmt: skip
     assert log.kept.events("decision:nothing", 0) == []
+
+
+def test_whatever_can_be_asked_of_what_groups_keep_is_read_in_one_go():
+    asked = {kind for kind in all_commands().values() if issubclass(kind, Ask) and kind.kind in MACHINES}
+    assert asked == set(COMMANDS)
+
+
+def test_what_is_no_command_of_a_group_is_told_what_is_wrong_with_it():
+    with pytest.raises(Invalid, match="no command 'dance'"):
+        read_given(msgspec.msgpack.encode(Given(b'{"command": "dance", "id": "d"}', "ann")))
+    with pytest.raises(Invalid, match="missing required field `choice`"):
+        read_given(msgspec.msgpack.encode(Given(b'{"command": "cast_ballot", "id": "d"}', "ann")))

@@ -10,7 +10,8 @@ from concerted.consensus.sessions import OPEN, Command
 from concerted.errors import Overloaded, WrongPhase
 from concerted.ports.agreements import AppendToDecisionLog, GetAgreement, ProposeValue, ReadDecisionLog
 from concerted.ports.decisions import CastBallot, CreateDecision, GetDecision
-from concerted.replicas.kept import Given, Kept, Outcome, Proposed
+from concerted.replicas.given import Given
+from concerted.replicas.kept import Kept, Outcome, Proposed
 from concerted.replicas.past import Past
 
 BOUNDS = Bounds(objects_count=2, size_bytes=1 << 20, past_count=3, past_after_s=100.0)

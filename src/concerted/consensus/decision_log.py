@@ -12,7 +12,7 @@ It is not the event log of the store, in which this one is written down like eve
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import msgspec
@@ -200,8 +200,11 @@ def evolve(state: DecisionLog | None, event: Event, at: Instant) -> DecisionLog:
     position = data["position"]
     assert position == state.last + 1, f"entry {position} of {state.name} after {state.last}"
     entry = LogEntry(position=position, value=data["value"], by=agent, at=at, request_id=data["request_id"])
-    return replace(
-        state,
+    return DecisionLog(
+        name=state.name,
+        terms=state.terms,
+        created_by=state.created_by,
+        created_at=state.created_at,
         entries=state.entries.set(position, entry),
         requests=state.requests.set(_key(agent, entry.request_id), position),
         size_bytes=state.size_bytes + len(encode(entry.value)),

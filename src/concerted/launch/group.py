@@ -18,7 +18,7 @@ from concerted.ports.commands import Command
 from concerted.ports.primitive import Ask
 from concerted.replicas.clients.client import GroupClient
 from concerted.replicas.clients.speaking import client_for
-from concerted.replicas.kept import MACHINES
+from concerted.replicas.given import MACHINES
 from concerted.replicas.spec import Group, check_group, read_group
 
 __all__ = ["GroupSession", "open_group"]

@@ -12,9 +12,8 @@ data of each event.
 from __future__ import annotations
 
 import importlib
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import msgspec
@@ -26,37 +25,18 @@ from concerted.consensus.quorum import NodeId
 from concerted.consensus.sessions import Answer, Sessions
 from concerted.errors import ConcertedError, Invalid, NotAllowed, NotFound
 from concerted.machine import Event, Look, Machine, Result, Send, Wake
-from concerted.ports.commands import decode_command
 from concerted.ports.primitive import Ask, Caller
+from concerted.replicas.given import MACHINES, Given, read_given, stream_of
 from concerted.replicas.past import Past
 from concerted.replicas.protocols.entering import Entering, Proposed
 from concerted.values import AgentId, Instant
 
-__all__ = ["AGREEMENT", "MACHINES", "Given", "Kept", "KeptEvent", "Outcome"]
-
-MACHINES: Mapping[str, str] = {
-    "agreement": "concerted.consensus.agreement",
-    "decision": "concerted.consensus.decisions.decision",
-    "decision_log": "concerted.consensus.decision_log",
-}
+__all__ = ["AGREEMENT", "Kept", "KeptEvent", "Outcome"]
 
 AGREEMENT = "agreement"
 LEADERLESS = "paxos agrees on a value without a leader and without a log: propose one; there is nothing to open"
 GROWING = (".created", ".appended")  # ends the kinds of events that begin something, or make a log longer
-DEPTH = 100  # of lists and objects within each other, in a command
 UNWRITABLE = (TypeError, UnicodeError, RecursionError, NotImplementedError)  # what encoding a strange value raises
-
-
-class Given(msgspec.Struct, frozen=True, array_like=True):
-    """What a client wants done: a command as JSON, and for whom.
-
-    copied: the coordinator says that it has so many events of the object in its own log.
-    """
-
-    command: bytes
-    agent: str
-    is_admin: bool = False
-    copied: int = 0
 
 
 class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -98,6 +78,14 @@ class Thing:
     def is_over(self) -> bool:
         """Whether nothing will happen to it any more."""
         return bool(getattr(self.state, "is_over", False))
+
+    def take(self, state: Any, events: list[KeptEvent]) -> int:
+        """Take over what has happened, and what it has come to; return how many bytes it takes."""
+        size = sum(len(_pack.encode(each)) for each in events)
+        self.state = state
+        self.events += events
+        self.size_bytes += size
+        return size
 
 
 class Kept:
@@ -206,25 +194,23 @@ class Kept:
         step = thing.machine.decide(thing.state, request, self.now)
         if is_bounded and any(event.kind.endswith(GROWING) for event in step.events):
             self._past.require_room(len(self._things), self.size_bytes, opens=thing.state is None)
+        if not step.events:
+            if thing.state is not None:
+                _set_wake(self._wakes, stream, thing, step.wake_at)
+            return
         state = thing.state
         kept = [_kept(_said_in(event, self.term), self.index, self.now) for event in step.events]
         events = [_event(each) for each in kept]  # as a snapshot has them: who restores one is to be in the same state
         for event in events:
             state = thing.machine.evolve(state, event, self.now)
-        if events:
-            thing.events += kept
-            if step.sends:
-                thing.events[-1] = msgspec.structs.replace(thing.events[-1], sends=step.sends)
-            self._things[stream] = thing
-            size = sum(len(_pack.encode(each)) for each in thing.events[-len(events) :])
-            thing.size_bytes += size
-            self.size_bytes += size
-            self.touched.append(stream)
-            if any(True for event in events for _ in thing.machine.wakes(event)):
-                self.settled.append(stream)
-        thing.state = state
-        if stream in self._things:
-            _set_wake(self._wakes, stream, thing, step.wake_at)
+        if step.sends:
+            kept[-1] = msgspec.structs.replace(kept[-1], sends=step.sends)
+        self.size_bytes += thing.take(state, kept)
+        self._things[stream] = thing
+        self.touched.append(stream)
+        if any(True for event in events for _ in thing.machine.wakes(event)):
+            self.settled.append(stream)
+        _set_wake(self._wakes, stream, thing, step.wake_at)
 
     def _release(self, stream: str, given: Given) -> None:
         """Take note of how far the coordinator has copied something; what is over, and copied in whole, leaves in time.
@@ -367,29 +353,7 @@ def _event(kept: KeptEvent) -> Event:
 
 def _said_in(event: Event, term: int) -> Event:
     """Return an event with the term in which it has happened."""
-    return replace(event, data={**event.data, "term": term})
-
-
-def read_given(body: bytes) -> tuple[Given, Ask]:
-    """Read what a client wants.
-
-    Raises:
-        Invalid: it is no command, or of something that groups do not keep; or no snapshot could hold what is in it.
-    """
-    try:
-        given = _given.decode(body)
-    except msgspec.MsgspecError as error:
-        raise Invalid(f"this is no command: {error}") from error
-    if given.command.count(b"[") + given.command.count(b"{") > DEPTH:
-        _require_shallow(given.command)
-    if _LONG.search(given.command):
-        _require_short_numbers(given.command)
-    command = decode_command(given.command)
-    if not isinstance(command, Ask) or command.kind not in MACHINES:
-        raise Invalid(
-            f"groups of replicas keep {', '.join(MACHINES)}; {type(command).__name__} is about something else"
-        )
-    return given, command
+    return Event(event.kind, event.agent, event.ref, {**event.data, "term": term})
 
 
 def _kept(event: Event, index: int, at: Instant) -> KeptEvent:
@@ -439,48 +403,13 @@ def _require_leaderless(command: Ask, request: Any) -> None:
         raise Invalid(f"agreement {command.id}: without a log no deadline can pass for all; leave it out, or take raft")
 
 
-def stream_of(command: Ask) -> str:
-    """Return the name under which the object of a command is kept."""
-    return f"{command.kind}:{command.id}"
-
-
 def machine_of(kind: str) -> Machine[Any]:
     """Return the machine of a kind of object that groups keep."""
     return cast("Machine[Any]", importlib.import_module(MACHINES[kind]))
 
 
-def _require_shallow(command: bytes) -> None:
-    """Refuse what is nested too deeply by a bound of our own: that of the interpreter is not the same everywhere.
-
-    Raises:
-        Invalid: it is.
-    """
-    depth = 0
-    for found in _BRACKETS.finditer(command):
-        depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(found[0], 0)
-        if depth > DEPTH:
-            raise Invalid(f"the command is nested more than {DEPTH} deep")
-
-
-def _require_short_numbers(command: bytes) -> None:
-    """Make sure that a snapshot and a history, which are msgpack, can hold the numbers of a command.
-
-    Raises:
-        Invalid: they cannot, or it is no JSON.
-    """
-    try:
-        _pack.encode(msgspec.json.decode(command))
-    except OverflowError:
-        raise Invalid("replicas keep whole numbers of at most 64 bits; write longer ones as texts") from None
-    except msgspec.MsgspecError as error:
-        raise Invalid(f"this is no command: {error}") from error
-
-
-_LONG = re.compile(rb"[0-9]{19}")
-_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 _pack = msgspec.msgpack.Encoder()
 _encode = msgspec.json.Encoder(order="deterministic").encode
-_given = msgspec.msgpack.Decoder(Given)
 _dumped = msgspec.msgpack.Decoder(
     tuple[
         int,

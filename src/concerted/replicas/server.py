@@ -25,7 +25,8 @@ from concerted.consensus.replicated_log import Message
 from concerted.consensus.sessions import OPEN, Answer, Command
 from concerted.errors import ConcertedError, Invalid, NotFound, Unreachable
 from concerted.replicas.file import ReplicaFile
-from concerted.replicas.kept import AGREEMENT, Kept, KeptEvent, Outcome, read_given, stream_of
+from concerted.replicas.given import read_given, stream_of
+from concerted.replicas.kept import AGREEMENT, Kept, KeptEvent, Outcome
 from concerted.replicas.keys import read_key
 from concerted.replicas.peers import Peers
 from concerted.replicas.protocols.algorithms import kind_of

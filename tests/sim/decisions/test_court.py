@@ -6,7 +6,8 @@ import pytest
 from concerted.consensus.entries import Entry
 from concerted.consensus.sessions import OPEN, Command
 from concerted.ports.decisions import CastBallot, CreateDecision, OfDecision
-from concerted.replicas.kept import Given, Kept, Outcome
+from concerted.replicas.given import Given
+from concerted.replicas.kept import Kept, Outcome
 from concerted.replicas.protocols.entering import Proposed
 from concerted.sim.cluster.checks import Broken
 from concerted.sim.decisions.court import Court

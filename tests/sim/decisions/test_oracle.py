@@ -10,7 +10,8 @@ from concerted.consensus.decisions.tally import count, final, open_tally, settle
 from concerted.consensus.entries import Entry
 from concerted.consensus.sessions import OPEN, Command
 from concerted.ports.decisions import CancelDecision, CastBallot, CreateDecision, OfDecision
-from concerted.replicas.kept import Given, Proposed
+from concerted.replicas.given import Given
+from concerted.replicas.kept import Proposed
 from concerted.sim.decisions.oracle import Oracle, completions, judge
 from concerted.values import AgentId
 

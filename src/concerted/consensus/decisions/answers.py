@@ -6,10 +6,22 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
+import msgspec
+
 from concerted.consensus.decisions.ballots import proposal_digest
 from concerted.consensus.decisions.certificate import Cause, Certificate
 from concerted.consensus.decisions.rule import ABSTAIN, REJECT, Rule, in_words
-from concerted.consensus.decisions.state import SHOWN, Await, Decision, Request, Status, Vote, call_roll, certify
+from concerted.consensus.decisions.state import (
+    SHOWN,
+    Await,
+    Closing,
+    Decision,
+    Request,
+    Status,
+    Vote,
+    call_roll,
+    certify,
+)
 from concerted.consensus.decisions.tally import Outcome
 from concerted.consensus.keeping import Algorithm, stored_by
 from concerted.machine import EVERYBODY, Event, Look, Result, Wait
@@ -19,6 +31,7 @@ __all__ = ["DecisionResult", "answer", "topic", "waits", "wakes"]
 
 NAMED = 10  # voters named in a sentence
 FEW = 20  # voters up to whom lists are in answers to ballots, too, while it is open
+KNOWN = 1_000  # decisions of which it is remembered what all answers have in common
 UNBLOCKERS = 256  # missing voters who are named as such; of more, whoever comes
 
 
@@ -81,41 +94,20 @@ class DecisionResult(Result, frozen=True, kw_only=True):
 
 def answer(state: Decision, request: Request, now: Instant) -> DecisionResult:  # noqa: ARG001
     """Return how the decision stands.  O(n log n) up to SHOWN voters and for `Look`, else O(1)."""
-    opening, closing, tally = state.opening, state.closing, state.tally
+    closing, tally = state.closing, state.tally
     few = FEW if closing is None and isinstance(request, Vote) else SHOWN
-    is_light = len(opening.electorate) > few
+    is_light = len(state.opening.electorate) > few
     is_whole = isinstance(request, Look) or not is_light
-    return DecisionResult(
+    return msgspec.structs.replace(
+        _opened(state),
         pending=closing is None and isinstance(request, Vote | Await),
-        id=opening.id,
-        question=opening.question,
-        options=opening.options,
-        status=state.status,
-        outcome=None if closing is None else closing.verdict.outcome,
-        success=state.status == "accepted",
-        chosen=None if closing is None else closing.verdict.chosen,
-        cause=None if closing is None else closing.cause,
-        why="" if closing is None else closing.verdict.why,
-        reason="" if closing is None else closing.reason,
-        rule=opening.rule,
-        demands=in_words(opening.rule),
         voted=len(state.ballots),
-        voters=len(opening.electorate),
         weights={**tally.approvals, REJECT: tally.rejections, ABSTAIN: tally.abstentions, "missing": tally.missing},
-        algorithm=opening.algorithm,
-        stored_by=stored_by(opening.algorithm),
         entries_committed=state.length,
         rounds=state.rounds.count,
-        proposal_digest=proposal_digest(opening),
-        opening_digest=state.digest,
-        deadline_at=opening.deadline_at,
-        created_at=opening.opened_at,
-        created_by=opening.opened_by,
-        closed_at=None if closing is None else closing.at,
-        closed_by=None if closing is None else closing.by,
-        certificate=certify(state) if closing is not None and is_whole else None,
         **_own(state, request),
         **(_lists(state) if is_whole else {}),
+        **({} if closing is None else _ending(state, closing, is_whole=is_whole)),
     )
 
 
@@ -142,6 +134,61 @@ def waits(state: Decision, request: Request, now: Instant) -> Wait | None:  # no
         unblocked_by=tuple(AgentId(name) for name in state.missing) if few else (),
         deadline=opening.deadline_at,
     )
+
+
+def _opened(state: Decision) -> DecisionResult:
+    """Return the answer as it was when the decision was opened: much of it is in all others, and costs them nothing."""
+    found = _known.get(state.digest)
+    if found is None:
+        if len(_known) >= KNOWN:
+            _known.clear()
+        opening = state.opening
+        found = _known[state.digest] = DecisionResult(
+            id=opening.id,
+            question=opening.question,
+            options=opening.options,
+            status="voting",
+            outcome=None,
+            success=False,
+            chosen=None,
+            cause=None,
+            why="",
+            reason="",
+            rule=opening.rule,
+            demands=in_words(opening.rule),
+            voted=0,
+            voters=len(opening.electorate),
+            weights={},
+            ballot=None,
+            ignored=False,
+            algorithm=opening.algorithm,
+            stored_by=stored_by(opening.algorithm),
+            entries_committed=1,
+            proposal_digest=proposal_digest(opening),
+            opening_digest=state.digest,
+            deadline_at=opening.deadline_at,
+            created_at=opening.opened_at,
+            created_by=opening.opened_by,
+            closed_at=None,
+            closed_by=None,
+            certificate=None,
+        )
+    return found
+
+
+def _ending(state: Decision, closing: Closing, *, is_whole: bool) -> dict[str, Any]:
+    return {
+        "status": state.status,
+        "outcome": closing.verdict.outcome,
+        "success": state.status == "accepted",
+        "chosen": closing.verdict.chosen,
+        "cause": closing.cause,
+        "why": closing.verdict.why,
+        "reason": closing.reason,
+        "closed_at": closing.at,
+        "closed_by": closing.by,
+        "certificate": certify(state) if is_whole else None,
+    }
 
 
 def _own(state: Decision, request: Request) -> dict[str, Any]:
@@ -173,3 +220,6 @@ def _in_words(state: Decision) -> str:
         named.append(f"{'and ' if named else ''}{more:,} more")
     text = f"decision {opening.id}: {len(state.ballots)} of {len(opening.electorate)} have voted; missing: "
     return f"{text}{'; '.join(named)}; {in_words(opening.rule)}"
+
+
+_known: dict[str, DecisionResult] = {}  # by the digest of the opening, which names all that is in it

@@ -115,6 +115,8 @@ def decide(state: Decision | None, request: Request, now: Instant) -> Step:
         due = _close(state, "deadline", state.opening.deadline_at)
     standing = _after(state, due, now)
     asked = _asked(standing, request, now)
+    if not due.events and not asked.events:
+        return Step(wake_at=state.opening.deadline_at if state.closing is None else None)
     moved = _after(standing, asked, now)
     over = _settle(moved, now) if asked.events else Step()
     is_open = moved.closing is None and not over.events

@@ -125,12 +125,15 @@ def settled(rule: Rule, tally: Tally) -> Verdict | None:
 
 
 def _is_quorate(rule: Rule, tally: Tally) -> bool:
-    return tally.voted >= share(rule.quorum) * tally.total
+    quorum = share(rule.quorum)
+    return tally.voted * quorum.denominator >= quorum.numerator * tally.total
 
 
 def _passes(rule: Rule, yes: int, cast: int, total: int) -> bool:
-    needed = share(rule.threshold) * (total if rule.base == "electorate" else cast)
-    return yes > 0 and (yes > needed if rule.comparison == ">" else yes >= needed)
+    threshold = share(rule.threshold)
+    has = yes * threshold.denominator  # whole numbers: as exact as fractions, and no greatest divisors to be found
+    needed = threshold.numerator * (total if rule.base == "electorate" else cast)
+    return yes > 0 and (has > needed if rule.comparison == ">" else has >= needed)
 
 
 def _with_silence(rule: Rule, tally: Tally) -> tuple[dict[str, int], int, int]:

@@ -24,7 +24,7 @@ from concerted.machine import Result
 from concerted.ports.agreements import ReadDecisionLog
 from concerted.ports.primitive import Ask, Caller
 from concerted.ports.replica_groups import CreateReplicaGroup, EndReplicaGroup
-from concerted.replicas.kept import MACHINES
+from concerted.replicas.given import MACHINES
 from concerted.story.replica_groups import too_few
 from concerted.values import AgentId
 

@@ -25,7 +25,8 @@ from concerted.consensus.sessions import OPEN, Answer, Command
 from concerted.errors import TimedOut, Unreachable, from_wire
 from concerted.ports.primitive import Ask
 from concerted.replicas.clients.lines import Lines
-from concerted.replicas.kept import AGREEMENT, Given, KeptEvent, Outcome
+from concerted.replicas.given import Given
+from concerted.replicas.kept import AGREEMENT, KeptEvent, Outcome
 from concerted.replicas.spec import Group
 from concerted.replicas.status import Status
 from concerted.replicas.wire import Change, Told, Verb

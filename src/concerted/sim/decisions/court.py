@@ -20,7 +20,8 @@ from concerted.consensus.decisions.certificate import Certificate, verify
 from concerted.consensus.entries import Entry
 from concerted.errors import NotFound
 from concerted.ports.decisions import GetDecision
-from concerted.replicas.kept import Given, Kept, Outcome
+from concerted.replicas.given import Given
+from concerted.replicas.kept import Kept, Outcome
 from concerted.sim.cluster.checks import Broken
 from concerted.sim.decisions.keeper import Keeper
 from concerted.sim.decisions.oracle import Oracle, Standing

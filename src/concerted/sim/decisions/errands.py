@@ -16,7 +16,7 @@ from concerted.consensus.decisions.rule import ACCEPT, Rule, check
 from concerted.consensus.quorum import NodeId
 from concerted.consensus.sessions import OPEN, Command
 from concerted.ports.decisions import CancelDecision, CastBallot, CreateDecision, OfDecision
-from concerted.replicas.kept import Given
+from concerted.replicas.given import Given
 from concerted.values import AgentId
 
 __all__ = ["Asker", "draw_askers"]
