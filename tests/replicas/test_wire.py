@@ -44,6 +44,16 @@ def opened(pipe: Pipe, take=lambda _channel, _frame: None, **fields) -> Channel:
     return channel
 
 
+def hear(channel: Channel, data: bytes) -> None:
+    """Let it read what the other side has sent, as far as there is room at once."""
+    while data:
+        room = channel.get_buffer(-1)
+        count = min(len(room), len(data))
+        room[:count] = data[:count]
+        channel.buffer_updated(count)
+        data = data[count:]
+
+
 async def sent(*payloads: bytes) -> bytes:
     pipe = Pipe()
     channel = opened(pipe)
@@ -60,7 +70,7 @@ def received(pieces: list[bytes], **fields) -> tuple[list[bytes], Pipe]:
     async def run() -> None:
         channel = opened(pipe, lambda _channel, frame: frames.append(frame), **fields)
         for piece in pieces:
-            channel.data_received(piece)
+            hear(channel, piece)
 
     asyncio.run(run())
     return frames, pipe
@@ -83,6 +93,18 @@ def test_frames_arrive_whole_in_however_many_pieces(payloads: list[bytes], dice)
         pieces.append(data[:size])
         data = data[size:]
     assert received(pieces)[0] == payloads
+
+
+def test_frames_longer_than_many_reads_arrive_whole() -> None:
+    payloads = [b"a" * 1_000_000, b"b", b"c" * 5_000]
+    assert received([asyncio.run(sent(*payloads))])[0] == payloads
+
+
+async def test_a_channel_takes_room_for_one_read_as_its_reads_grow_and_no_more_than_there_may_be() -> None:
+    channel = opened(Pipe())
+    assert len(channel.get_buffer(-1)) == wire.ROOM_BYTES
+    hear(channel, (await sent(b"a" * 5_000_000)))
+    assert len(channel.get_buffer(-1)) == wire.MOST_ROOM_BYTES
 
 
 async def test_what_is_said_in_one_turn_is_one_write() -> None:
@@ -109,7 +131,7 @@ def test_a_frame_that_is_refused_ends_the_channel_and_nothing_after_it_is_heard(
         raise Invalid("no")
 
     async def run() -> None:
-        opened(pipe, take).data_received(b"\x01\x00\x00\x00a\x01\x00\x00\x00b")
+        hear(opened(pipe, take), b"\x01\x00\x00\x00a\x01\x00\x00\x00b")
 
     asyncio.run(run())
     assert (frames, pipe.ended) == ([b"a"], "aborted")
