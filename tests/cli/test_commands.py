@@ -34,6 +34,12 @@ def test_a_command_that_is_not_there_is_told_once_where_to_look(concerted: Calla
     assert concerted("why").err.endswith("; see `concerted why --help`\n")
 
 
+@pytest.mark.parametrize("words", [("agree", "k"), ("log", "append", "l"), ("why",)])
+def test_an_argument_that_is_no_text_is_refused(finished: Callable[..., Any], words: tuple[str, ...]) -> None:
+    ended = finished(*words, "a\udcffb")
+    assert (ended.code, ended.err) == (2, "error: 'a\\udcffb' is no text: its bytes are not UTF-8\n")
+
+
 def test_what_a_finished_run_leaves_can_be_looked_at_by_everybody(finished: Callable[..., Any]) -> None:
     status = finished("status", "--all", "--json").json()
     assert status["owner"] is None

@@ -122,6 +122,10 @@ def _main(given: list[str]) -> int:
         return show_error(Invalid(error.format_message()), as_json=as_json)
     except ConcertedError as error:
         return show_error(error, as_json=as_json)
+    except UnicodeEncodeError as error:
+        if error.encoding != "utf-8":  # what the terminal cannot show is no argument
+            raise
+        return show_error(Invalid(f"{error.object!r} is no text: its bytes are not UTF-8"), as_json=as_json)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return 130
