@@ -147,17 +147,10 @@ MUTANTS = [
         "        done = Done.load(settings.numbers_count, b'')\n",
     ),
     (
-        "accuses whoever says one thing in each of two views",
-        "pbft.agreement",
-        (
-            "    for other in (slot.pre_prepare, slot.prepares.get(vote.source), slot.commits.get(vote.source)):\n"
-            "        if other is not None and other.source == vote.source and other.digest != vote.digest:\n"
-        ),
-        (
-            "    other = slot.prepared.pre_prepare if slot.prepared is not None else None\n"
-            "    if True:\n"
-            "        if other is not None and other.digest != vote.digest:\n"
-        ),
+        "accuses its primary of what anybody has said",
+        "pbft.evidence",
+        "Evidence(first.source, ",
+        "Evidence(replica.primary, ",
     ),
     (
         "view-changes that are lost are never said again",

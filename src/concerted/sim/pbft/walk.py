@@ -13,6 +13,7 @@ Source of drawn likelihoods: Groce et al., Swarm Testing, ISSTA 2012.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from concerted.consensus.pbft.messages import Message
@@ -23,7 +24,7 @@ from concerted.sim.cluster.checks import Broken
 from concerted.sim.cluster.partitions import ways_cut
 from concerted.sim.cluster.settings import DRAWN, Settings
 from concerted.sim.cluster.wandering import Likely, Wandering
-from concerted.sim.pbft.cluster import Asked, PbftCluster
+from concerted.sim.pbft.cluster import Asked, Client, PbftCluster
 from concerted.sim.pbft.liars import KINDS, Liar
 from concerted.sim.pbft.replica import PbftReplica
 
@@ -255,16 +256,28 @@ def _end_well(walk: PbftWalk) -> None:
     walk.step += 1
     walk.cut.clear()
     walk.note(lambda: "healed")
-    now = max(replica.now for replica in walk.replicas.values())
+    began = max(replica.now for replica in walk.replicas.values())
     for replica in walk.replicas.values():
-        replica.now = now
+        replica.now = began
         if replica.running is None:
             replica.start()
     client = walk.cluster.last_client
-    began, asked_at, timeout_s = now, float("-inf"), walk.cluster.settings.request_timeout_s
+    answered_at = _go_on(walk, began, client, lambda: client.request is None)
+    if answered_at is None:
+        raise Broken(f"liveness: nobody is answered {HEAL_TIMEOUTS:g} timeouts after all is healed: {_views(walk)}")
+    walk.healed_after_s = answered_at - began
+    index = max(replica.core.replica.index for replica in walk.cluster.alive())
+    if _go_on(walk, answered_at, None, lambda: not _is_anybody_behind(walk, index)) is None:
+        raise Broken(f"liveness: somebody is behind {HEAL_TIMEOUTS:g} timeouts after all is healed: {_views(walk)}")
+
+
+def _go_on(walk: PbftWalk, began: float, client: Client | None, is_done: Callable[[], bool]) -> float | None:
+    """Let time go by until something is so, and return when; None: that was not so in time.  client: asks meanwhile."""
+    timeout_s = walk.cluster.settings.request_timeout_s
+    now, ask_at = began, float("inf") if client is None else began
     while now < began + HEAL_TIMEOUTS * timeout_s:
-        if now >= asked_at + timeout_s / 2:
-            asked_at = now
+        if client is not None and now >= ask_at:
+            ask_at = now + timeout_s / 2
             request = walk.cluster.want(client)
             for replica in walk.cluster.alive():
                 replica.ask(request)
@@ -272,19 +285,27 @@ def _end_well(walk: PbftWalk) -> None:
             _round(walk)
             if not walk.network and not any(replica.waiting for replica in walk.cluster.alive()):
                 break
-        if client.request is None:
-            walk.healed_after_s = now - began
-            return
+        if is_done():
+            return now
         due = min(replica.core.next_deadline for replica in walk.cluster.alive())
-        now = max(now + 0.1, min(due, asked_at + timeout_s / 2))
+        now = max(now + 0.1, min(due, ask_at))
         for replica in walk.cluster.alive():
             replica.now = now
             if now >= replica.core.next_deadline:
                 replica.wake()
         for liar in walk.liars.values():
             liar.scheme()
-    found = {replica.id: (replica.core.term, replica.core.leader) for replica in walk.cluster.alive()}
-    raise Broken(f"liveness: nobody is answered {HEAL_TIMEOUTS:g} timeouts after all is healed: {found}")
+    return None
+
+
+def _is_anybody_behind(walk: PbftWalk, index: int) -> bool:
+    """Say whether a replica has not carried out an entry; one that is in no view, alone, may wait for a checkpoint."""
+    active = [replica.core for replica in walk.cluster.alive() if replica.core.leader is not None]
+    return any(core.replica.index < index for core in active)
+
+
+def _views(walk: PbftWalk) -> dict[NodeId, tuple[int, NodeId | None]]:
+    return {replica.id: (replica.core.term, replica.core.leader) for replica in walk.cluster.alive()}
 
 
 def pbft_walk(seed: int, settings: Settings = DRAWN, *, transcript: bool = False) -> PbftWalkResult:
