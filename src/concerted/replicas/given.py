@@ -64,7 +64,7 @@ def read_given(body: bytes) -> tuple[Given, Ask]:
         raise Invalid(f"this is no command: {error}") from error
     if given.command.count(b"[") + given.command.count(b"{") > DEPTH:
         _require_shallow(given.command)
-    if _LONG.search(given.command):
+    if _LONG in given.command.translate(_DIGITS):
         _require_short_numbers(given.command)
     try:
         return given, _command.decode(given.command)
@@ -109,7 +109,8 @@ def _require_short_numbers(command: bytes) -> None:
         raise Invalid(f"this is no command: {error}") from error
 
 
-_LONG = re.compile(rb"[0-9]{19}")
+_DIGITS = bytes(ord("0") if chr(byte) in "0123456789" else ord(" ") for byte in range(256))
+_LONG = b"0" * 19  # digits in a row, each of them a 0; a pattern takes a tenth of all that is done for a command
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 _given = msgspec.msgpack.Decoder(Given)
 _command: msgspec.json.Decoder[Ask] = msgspec.json.Decoder(Union[COMMANDS])  # noqa: UP007 -- of as many as there are

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
 
@@ -211,13 +212,17 @@ def call_roll(state: Decision) -> Roll:
     ballots, options = _in_order(state), state.opening.options
     signed_twice = [name for name in state.ignored if any(one.signature is not None for one in state.ignored[name])]
     return Roll(
-        approved=tuple(one.voter for one in ballots if one.choice in options),
-        rejected=tuple(one.voter for one in ballots if one.choice == REJECT),
-        abstained=tuple(one.voter for one in ballots if one.choice == ABSTAIN),
-        missing=tuple(AgentId(name) for name in state.missing),
-        lost=tuple(AgentId(name) for name in state.lost),
-        equivocated=tuple(AgentId(name) for name in signed_twice),
+        approved=tuple([one.voter for one in ballots if one.choice in options]),
+        rejected=tuple([one.voter for one in ballots if one.choice == REJECT]),
+        abstained=tuple([one.voter for one in ballots if one.choice == ABSTAIN]),
+        missing=_voters(state.missing),
+        lost=_voters(state.lost) if state.lost else (),
+        equivocated=_voters(signed_twice),
     )
+
+
+def _voters(names: Iterable[str]) -> tuple[AgentId, ...]:
+    return cast("tuple[AgentId, ...]", tuple(names))  # at no cost, where calling the type for each would have one
 
 
 def _in_order(state: Decision) -> list[Ballot]:
