@@ -1,6 +1,7 @@
 """What every walk has in common."""
 
 import random
+from types import SimpleNamespace
 
 from concerted.sim.cluster.checks import Broken
 from concerted.sim.cluster.wandering import Wandering
@@ -14,13 +15,17 @@ class Stroll(Wandering):
     def __init__(self, act, steps: int = 10) -> None:
         super().__init__(random.Random(1), steps, transcript=True)
         self.act, self.heard, self.has_ended = act, [], False
+        self.replicas = {}
         self._begin_era()
 
     def likely(self):
         return [(lambda: self.act(self), 1.0)]
 
-    def alive(self):
-        return []
+    def idle(self):
+        return [lambda: self.note(lambda: "nothing is there")]
+
+    def ask_of(self, replica) -> None:
+        raise AssertionError(f"{replica} is none")
 
     def hand_over(self, message) -> None:
         self.heard.append(message)
@@ -69,3 +74,39 @@ def test_a_message_that_was_kept_arrives_once_more() -> None:
 def test_where_nobody_lives_nobody_dies() -> None:
     walked = Stroll(Wandering._crash)
     assert walked.wander() == ()
+
+
+def test_where_nothing_is_under_way_something_else_happens() -> None:
+    walked = Stroll(Wandering._deliver, steps=1)
+    walked.wander()
+    assert walked.transcript == ["     1  nothing is there"]
+    assert walked.is_quiet
+
+
+class Liar:
+    """Notes what happens to it."""
+
+    def __init__(self) -> None:
+        self.heard: list[object] = []
+
+    def receive(self, message: object) -> None:
+        self.heard.append(message)
+
+    def go_on(self, now: float) -> None:
+        self.heard.append(now)
+
+    def scheme(self) -> None:
+        self.heard.append("scheme")
+
+
+def message(source: int, to: int) -> SimpleNamespace:
+    return SimpleNamespace(source=source, to=to)
+
+
+def test_liars_hear_what_is_not_cut_off() -> None:
+    walked, liar = Stroll(lambda _: None), Liar()
+    walked.liars = {4: liar}
+    walked.cut = {(1, 4)}
+    for each in (message(1, 4), message(2, 4), message(4, 9)):
+        Wandering.hand_over(walked, each)
+    assert liar.heard == [message(2, 4)]

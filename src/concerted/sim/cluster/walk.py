@@ -14,7 +14,7 @@ Source of drawn likelihoods: Groce et al., Swarm Testing, ISSTA 2012.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -26,12 +26,11 @@ from concerted.sim.cluster.checks import Broken
 from concerted.sim.cluster.clients import Asked, Client, Clients
 from concerted.sim.cluster.damage import flip_a_bit
 from concerted.sim.cluster.disk import Disk
-from concerted.sim.cluster.partitions import ways_cut
 from concerted.sim.cluster.replica import Replica
 from concerted.sim.cluster.settings import DRAWN, Settings
 from concerted.sim.cluster.wandering import Likely, Wandering
 
-__all__ = ["Walk", "WalkResult", "exchange", "walk"]
+__all__ = ["Walk", "WalkResult", "exchange", "leave_a_minority_dead", "walk"]
 
 C = TypeVar("C", bound=ReplicatedLog[Any, Any])
 
@@ -76,9 +75,9 @@ class Walk(Wandering[Replica[C]], Generic[C]):
     def _draw(self, settings: Settings) -> None:
         rng = self.rng
         self.settings = settings.over(self.algorithm.walk_settings(rng))
+        self.timeout_s = self.settings.election_timeout_s
         self.sessions_limit = rng.choice((2, 1000))
         self.drift = self.algorithm.drift(self.settings)
-        self.rates: dict[NodeId, float] = {}
         self.first = Configuration.of(range(1, rng.choice((1, 2, 3, 3, 3, 4, 5)) + 1))
         for node in self.first.voters:
             self._add(node, self.first)
@@ -152,10 +151,6 @@ class Walk(Wandering[Replica[C]], Generic[C]):
         """Give a core an input."""
         return replica.give(act)
 
-    def alive(self) -> list[Replica[C]]:
-        """Return all servers that live."""
-        return [replica for replica in self.replicas.values() if replica.running is not None]
-
     def leader(self) -> Replica[C] | None:
         """Find who leads the newest term, or, at times, an older one that does not know it yet."""
         leaders = [replica for replica in self.alive() if self.algorithm.leads(replica.core)]
@@ -173,59 +168,9 @@ class Walk(Wandering[Replica[C]], Generic[C]):
 
     # What may happen
 
-    def _deliver(self) -> None:
-        return super()._deliver() if self.network else self._carry_out()
-
-    def hand_over(self, message: Any) -> None:
-        """Let a message arrive, if nothing stands between."""
-        replica = self.replicas.get(message.to)
-        if replica is None or replica.running is None or (message.source, message.to) in self.cut:
-            return
-        self.note(lambda: f"{message}")
-        replica.receive(message)
-
-    def _carry_out(self) -> None:
-        busy = [replica for replica in self.alive() if replica.waiting]
-        if not busy:
-            return self.rng.choice((self._ask, self._time_out))()
-        replica = self.rng.choice(busy)
-        self.note(lambda: f"{replica.id} carries out {replica.waiting[0]}")
-        return replica.carry_out()
-
-    def _time_out(self) -> None:
-        """Let a server be woken; mostly that time has gone by for the others as well, who are woken later or never."""
-        replica = self.any_alive()
-        if replica is None:
-            return
-        due = max(replica.core.next_deadline - replica.now, 0.0)
-        if self.drift is not None:
-            self.pass_time(due / self.rates[replica.id])
-            replica.now = max(replica.now, replica.core.next_deadline)
-        else:
-            for other in self.replicas.values() if self.rng.random() < 0.8 else (replica,):
-                other.now += due
-        self.note(lambda: f"{replica.id} is woken at {replica.now:g}")
-        replica.wake()
-
-    def _pass_time(self) -> None:
-        self.pass_time(self.rng.uniform(0.0, self.settings.election_timeout_s))
-
-    def pass_time(self, true_s: float) -> None:
-        """Let time go by for all, as fast as their clocks run."""
-        for replica in self.replicas.values():
-            replica.now += true_s * self.rates.get(replica.id, 1.0)
-
-    def _restart(self) -> None:
-        dead = [replica for replica in self.replicas.values() if replica.running is None and not replica.is_lost]
-        if dead:
-            replica = self.rng.choice(dead)
-            self.note(lambda: f"{replica.id} starts again")
-            replica.disk.is_full = False
-            replica.start()
-
-    def _cut_off(self) -> None:
-        self.cut |= ways_cut(self.rng, list(self.replicas))
-        self.note(lambda: f"cut: {sorted(self.cut)}")
+    def idle(self) -> Sequence[Callable[[], None]]:
+        """Return what may happen instead."""
+        return (self._ask, self._time_out)
 
     def _heal(self) -> None:
         self.cut.clear()
@@ -239,9 +184,13 @@ class Walk(Wandering[Replica[C]], Generic[C]):
         """Let one client ask, or ask again."""
         replica = self.leader() if self.rng.random() < 0.9 else self.any_alive()
         if replica is not None:
-            client = self.clients.any()
-            self.clients.ask(client, replica, self.step)
-            self.note(lambda: f"client {client.id} asks {replica.id}: {client.asked}")
+            self.ask_of(replica)
+
+    def ask_of(self, replica: Replica[C]) -> None:
+        """Let some client ask this server, which lives."""
+        client = self.clients.any()
+        self.clients.ask(client, replica, self.step)
+        self.note(lambda: f"client {client.id} asks {replica.id}: {client.asked}")
 
 
 # What befalls disks
@@ -268,7 +217,7 @@ def _flip(walk: Walk[C]) -> None:
 # What takes several steps
 
 
-def exchange(walk: Walk[Any], kinds: tuple[type, ...], without: Collection[NodeId] = ()) -> None:
+def exchange(walk: Wandering[Any], kinds: tuple[type, ...], without: Collection[NodeId] = ()) -> None:
     """Let all messages of these kinds arrive, and what follows from them, once, twice or never.
 
     without: who neither hears nor says anything meanwhile.
@@ -292,7 +241,7 @@ def _coup(walk: Walk[C]) -> None:
     replica = walk.any_alive()
     if replica is None:
         return
-    walk.pass_time(2 * walk.settings.election_timeout_s)
+    walk.pass_time(2 * walk.timeout_s)
     walk.note(lambda: f"{replica.id} stands")
     replica.wake()
     exchange(walk, walk.algorithm.election)
@@ -310,12 +259,12 @@ def _end_well(walk: Walk[C]) -> None:
         replica.disk.is_full = False
         if replica.running is None:
             replica.start()
-    _leave_a_minority_dead(walk)
+    leave_a_minority_dead(walk.algorithm, walk.replicas, walk.rng)
     before, late = walk.clients.answered_count, 0.0
     client = Client(CLIENTS + 1)
     walk.clients.all.append(client)
     walk.algorithm.heal(walk)
-    while late < HEAL_TIMEOUTS * walk.settings.election_timeout_s:
+    while late < HEAL_TIMEOUTS * walk.timeout_s:
         _settle(walk)
         if client.session and walk.algorithm.done(walk) and _nobody_is_behind(walk, client.session):
             assert walk.clients.answered_count > before
@@ -343,25 +292,21 @@ def _nobody_is_behind(walk: Walk[C], index: int) -> bool:
     return all(walk.replicas[node].running is None or walk.replicas[node].holding.index >= index for node in members)
 
 
-def _leave_a_minority_dead(walk: Walk[C]) -> None:
+def leave_a_minority_dead(
+    algorithm: Algorithm[Any], replicas: Mapping[NodeId, Replica[Any]], rng: random.Random
+) -> None:  # fmt: skip
     """Kill some, so that a quorum of every configuration that may be in force still lives."""
-    can_spare = walk.algorithm.spare([replica.core for replica in walk.alive()])
-    for node in sorted(walk.replicas):
-        dead = {node} | {other for other, replica in walk.replicas.items() if replica.running is None}
-        if walk.rng.random() < 0.3 and can_spare(dead):
-            walk.replicas[node].die()
+    can_spare = algorithm.spare([replica.core for replica in replicas.values() if replica.running is not None])
+    for node in sorted(replicas):
+        dead = {node} | {other for other, replica in replicas.items() if replica.running is None}
+        if rng.random() < 0.3 and can_spare(dead):
+            replicas[node].die()
 
 
 def _settle(walk: Walk[C]) -> None:
     """Carry out and deliver everything, in order, until all is quiet."""
-    while walk.network or any(replica.waiting for replica in walk.alive()):
-        for replica in walk.alive():
-            while replica.waiting:
-                replica.carry_out()
-        messages = walk.network[:]
-        walk.network.clear()
-        for message in messages:
-            walk.hand_over(message)
+    while not walk.is_quiet:
+        walk.round()
 
 
 def walk(

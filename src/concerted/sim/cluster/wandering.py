@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
+from concerted.consensus.quorum import NodeId
 from concerted.sim.cluster.checks import Broken
-from concerted.sim.cluster.partitions import Way
+from concerted.sim.cluster.lying import Lying
+from concerted.sim.cluster.partitions import Way, ways_cut
 from concerted.sim.cluster.replica import Replica
 
 __all__ = ["Likely", "Wandering"]
@@ -28,10 +30,14 @@ Likely = Sequence[tuple[Callable[[], None], float]]
 class Wandering(ABC, Generic[R]):
     """One walk.  network: messages under way.  kept: their doubles.  cut: ways on which nothing arrives.
 
-    network_limit: messages under way; beyond that the oldest are lost.
+    network_limit: messages under way; beyond that the oldest are lost.  replicas: all that do not lie.  liars: the
+    others.  timeout_s: after so long replicas lose patience.  rates: how fast clocks run, where a protocol bounds how
+    far they run apart; else each runs as it likes.
     """
 
     network_limit: ClassVar[int] = 400
+    replicas: dict[NodeId, R]
+    timeout_s: float
 
     def __init__(self, rng: random.Random, steps: int, *, transcript: bool) -> None:
         self.rng = rng
@@ -40,6 +46,8 @@ class Wandering(ABC, Generic[R]):
         self.network: list[Any] = []
         self.kept: list[Any] = []
         self.cut: set[Way] = set()
+        self.liars: Mapping[NodeId, Lying] = {}
+        self.rates: dict[NodeId, float] = {}
         self.transcript: list[str] = []
         self.wants_transcript = transcript
 
@@ -48,12 +56,12 @@ class Wandering(ABC, Generic[R]):
         """Draw how likely each act is, for a while."""
 
     @abstractmethod
-    def alive(self) -> list[R]:
-        """Return all replicas that live."""
+    def idle(self) -> Sequence[Callable[[], None]]:
+        """Return what may happen instead, where nothing is under way and nothing waits to be carried out."""
 
     @abstractmethod
-    def hand_over(self, message: Any) -> None:
-        """Let a message arrive, if nothing stands between."""
+    def ask_of(self, replica: R) -> None:
+        """Let some client ask this replica, which lives."""
 
     @abstractmethod
     def end_well(self) -> None:
@@ -80,6 +88,10 @@ class Wandering(ABC, Generic[R]):
         if self.wants_transcript:
             self.transcript.append(f"{self.step:6}  {what()}")
 
+    def alive(self) -> list[R]:
+        """Return all replicas that live, and do not lie."""
+        return [replica for replica in self.replicas.values() if replica.running is not None]
+
     def any_alive(self) -> R | None:
         """Choose a replica that lives."""
         alive = self.alive()
@@ -96,9 +108,93 @@ class Wandering(ABC, Generic[R]):
     # What may happen on any walk
 
     def _deliver(self) -> None:
+        if not self.network:
+            return self._carry_out()
         # Mostly the oldest first, else nothing would ever come about.
         place = 0 if self.rng.random() < self.in_order else self.rng.randrange(len(self.network))
-        self.hand_over(self.network.pop(place))
+        return self.hand_over(self.network.pop(place))
+
+    def hand_over(self, message: Any) -> None:
+        """Let a message arrive, if nothing stands between."""
+        if (message.source, message.to) in self.cut:
+            return
+        if message.to in self.liars:
+            self.note(lambda: f"{message}")
+            self.liars[message.to].receive(message)
+            return
+        replica = self.replicas.get(message.to)
+        if replica is not None and replica.running is not None:
+            self.note(lambda: f"{message}")
+            replica.receive(message)
+
+    def _carry_out(self) -> None:
+        busy = [replica for replica in self.alive() if replica.waiting]
+        if not busy:
+            return self.rng.choice(self.idle())()
+        replica = self.rng.choice(busy)
+        self.note(lambda: f"{replica.id} carries out {replica.waiting[0]}")
+        return replica.carry_out()
+
+    def _time_out(self) -> None:
+        """Let a replica be woken; mostly that time has gone by for the others as well, who are woken later or never."""
+        replica = self.any_alive()
+        if replica is None or replica.core.next_deadline == float("inf"):
+            return
+        due = max(replica.core.next_deadline - replica.now, 0.0)
+        if self.rates:
+            self.pass_time(due / self.rates[replica.id])
+            replica.now = max(replica.now, replica.core.next_deadline)
+        else:
+            for other in self.replicas.values() if self.rng.random() < 0.8 else (replica,):
+                other.now += due
+        self.note(lambda: f"{replica.id} is woken at {replica.now:g}")
+        replica.wake()
+
+    def _pass_time(self) -> None:
+        self.pass_time(self.rng.uniform(0.0, self.timeout_s))
+
+    def pass_time(self, true_s: float) -> None:
+        """Let time go by for all, as fast as their clocks run."""
+        for replica in self.replicas.values():
+            replica.now += true_s * self.rates.get(replica.id, 1.0)
+
+    def _restart(self) -> None:
+        dead = [replica for replica in self.replicas.values() if replica.running is None and not replica.is_lost]
+        if dead:
+            replica = self.rng.choice(dead)
+            self.note(lambda: f"{replica.id} starts again")
+            replica.disk.is_full = False
+            replica.start()
+
+    def _cut_off(self) -> None:
+        self.cut |= ways_cut(self.rng, sorted({*self.replicas, *self.liars}))
+        self.note(lambda: f"cut: {sorted(self.cut)}")
+
+    def _lie(self) -> None:
+        if self.liars:
+            liar = self.liars[self.rng.choice(list(self.liars))]
+            liar.go_on(max(replica.now for replica in self.replicas.values()))
+            if self.rng.random() < 0.3:
+                liar.scheme()
+
+    def round(self) -> None:
+        """Carry out and deliver everything that is there, in order."""
+        for replica in self.alive():
+            while replica.waiting:
+                replica.carry_out()
+        if self.liars:
+            now = max(replica.now for replica in self.replicas.values())
+            for liar in self.liars.values():
+                liar.go_on(now)
+        messages = self.network[:]
+        self.network.clear()
+        for message in messages:
+            self.hand_over(message)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is under way, and no honest replica has anything to carry out."""
+        return not self.network and not any(replica.waiting for replica in self.alive())
 
     def _lose(self) -> None:
         if self.network:

@@ -20,11 +20,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec.structs import replace
 
 from concerted.consensus.pbft.certificates import chosen
+from concerted.consensus.pbft.group import Group
 from concerted.consensus.pbft.messages import (
     NULL,
     Batch,
@@ -37,6 +38,7 @@ from concerted.consensus.pbft.messages import (
     Prepared,
     PrePrepare,
     Proposal,
+    Request,
     Stable,
     State,
     Status,
@@ -44,15 +46,17 @@ from concerted.consensus.pbft.messages import (
     ViewChange,
     batch_digest,
 )
+from concerted.consensus.pbft.node import Pbft
 from concerted.consensus.pbft.seal import Seal
+from concerted.consensus.pbft.settings import Settings
 from concerted.consensus.pbft.storage import STORAGE, Stored
 from concerted.consensus.quorum import NodeId
 from concerted.sim.cluster.disk import Disk
-from concerted.sim.pbft.cluster import PbftCluster
+from concerted.sim.cluster.replica import Replica
+from concerted.sim.pbft.checks import PbftChecks
 from concerted.sim.pbft.keys import SimSigner
-from concerted.sim.pbft.replica import PbftReplica
 
-__all__ = ["KINDS", "Liar"]
+__all__ = ["KINDS", "Den", "Liar"]
 
 KINDS = (
     "silent", "selective", "equivocating", "twin", "yes", "forging", "changing", "garbage", "smuggling", "forgetful",
@@ -60,24 +64,42 @@ KINDS = (
 HEARD = 60  # messages that it can play back
 
 
+class Den(Protocol):
+    """A group in which somebody lies."""
+
+    @property
+    def group(self) -> Group:
+        """Who is in it."""
+
+    @property
+    def settings(self) -> Settings:
+        """How its replicas are set."""
+
+    @property
+    def checks(self) -> PbftChecks:
+        """What the honest are held to; it knows what clients have signed."""
+
+    def make(self, node: NodeId, post: Callable[[Message], None]) -> Replica[Pbft]:
+        """Make a replica that nobody watches.  post: takes what leaves it."""
+
+
 class Liar:
     """One replica that lies.  kinds: how.  send: takes what leaves."""
 
     def __init__(
-        self, cluster: PbftCluster, node: NodeId, rng: random.Random, kinds: Sequence[str],
+        self, den: Den, node: NodeId, rng: random.Random, kinds: Sequence[str],
         send: Callable[[Message], None],
     ) -> None:  # fmt: skip
         self.id = node
         self.kinds = tuple(kinds)
-        self._cluster = cluster
+        self._den = den
         self._rng = rng
         self._send = send
-        self._seal = Seal(node, cluster.group, SimSigner(node))
+        self._seal = Seal(node, den.group, SimSigner(node))
         self._heard: list[Body] = []
         self._batches: dict[tuple[int, int], list[Batch]] = {}
         self._choice: dict[tuple[object, ...], Any] = {}
-        count = 2 if "twin" in kinds else 1
-        self.cores = [cluster.make(node, self._say) for _ in range(count)]
+        self.cores = [den.make(node, self._say) for _ in range(2 if "twin" in kinds else 1)]
         for core in self.cores:
             core.start()
 
@@ -92,6 +114,11 @@ class Liar:
         for place, core in enumerate(self.cores):
             if len(self.cores) == 1 or self._stays("hears", place, message.source, odds=0.6):
                 self._do(core, lambda core: core.receive(message))
+
+    def ask(self, request: Request) -> None:
+        """Take a client's request."""
+        for core in self.cores:
+            self._do(core, lambda core: core.give(Pbft.propose, [request.encode()], core.now))
 
     def go_on(self, now: float) -> None:
         """Carry out what it would do if it were honest, as far as it is due."""
@@ -111,17 +138,17 @@ class Liar:
                 core.disk = Disk(STORAGE, self.id, Stored())
                 core.start()
         if "forging" in self.kinds and self._heard:
-            self._post(rng.choice(self._cluster.group.ids), self._forged(rng.choice(self._heard)))
+            self._post(rng.choice(self._den.group.ids), self._forged(rng.choice(self._heard)))
         if "garbage" in self.kinds:
             self._offer_garbage()
-        view = self._view()
+        view = max(core.core.term for core in self.cores)
         if "changing" in self.kinds and rng.random() < 0.3:
             left = ViewChange(view + rng.choice((1, 1, 2, 5)), 0, (), (), self.id)
-            self._post(rng.choice(self._cluster.group.ids), self._seal.sign(left))
+            self._post(rng.choice(self._den.group.ids), self._seal.sign(left))
         if "smuggling" in self.kinds:
             self._smuggle(view)
 
-    def _do(self, core: PbftReplica, act: Callable[[PbftReplica], None]) -> None:
+    def _do(self, core: Replica[Pbft], act: Callable[[Replica[Pbft]], object]) -> None:
         """Let an honest core act; one that is confused by what its owner has done begins anew."""
         try:
             act(core)
@@ -177,7 +204,7 @@ class Liar:
         return [twisted, self._seal.sign(commit)]
 
     def _other_batch(self, batch: Batch) -> Batch:
-        requests = sorted(self._cluster.checks.signed, key=lambda request: request.key)
+        requests = sorted(self._den.checks.signed, key=lambda request: request.key)
         mine = (self._rng.choice(requests),) if requests else ()
         return self._rng.choice((batch[::-1], batch[:1], (*batch, *batch), mine))
 
@@ -194,13 +221,13 @@ class Liar:
                 prepared = [self._invented(each.pre_prepare.seq, said.view) for each in prepared]
                 prepared = prepared or [self._invented(said.stable + 1, said.view)]
             case "checkpoint":
-                said = replace(said, stable=said.stable + self._cluster.settings.checkpoint_interval)
+                said = replace(said, stable=said.stable + self._den.settings.checkpoint_interval)
         return self._seal.sign(replace(said, prepared=tuple(prepared)))
 
     def _invented(self, seq: int, view: int) -> Prepared:
         """Make a proof of what was never prepared, as far as its own key goes."""
         from_view = view - 1
-        group = self._cluster.group
+        group = self._den.group
         other = self._other_batch(())
         header = PrePrepare(from_view, seq, batch_digest(other), group.primary(from_view))
         votes = [Prepare(from_view, seq, header.digest, node) for node in group.ids if node != header.source]
@@ -219,7 +246,7 @@ class Liar:
             case "fewer":  # f + 1 view-changes: its own without anything, and those of who has prepared least
                 bare = self._seal.sign(ViewChange(said.view, 0, (), (), self.id))
                 others = [each for each in said.view_changes if each.source != self.id]
-                least = sorted(others, key=lambda each: len(each.prepared))[: self._cluster.group.faulty]
+                least = sorted(others, key=lambda each: len(each.prepared))[: self._den.group.faulty]
                 said = replace(said, view_changes=(bare, *least))
                 headers = [
                     self._seal.sign(PrePrepare(said.view, seq, digest, self.id))
@@ -244,7 +271,7 @@ class Liar:
             case "other" if isinstance(body, Prepare | Commit):
                 return replace(body, digest=self._another(body.view, body.seq, body.digest))
             case "claim" if isinstance(body, Prepare | Commit | Checkpoint):
-                claimed = replace(body, source=rng.choice(self._cluster.group.ids))
+                claimed = replace(body, source=rng.choice(self._den.group.ids))
                 return replace(claimed, signature=self._seal.sign(claimed).signature)
         return body
 
@@ -255,7 +282,7 @@ class Liar:
         rng = self._rng
         core = self.cores[0].core.replica
         seq = core.executed + rng.choice((1, 2, 3, core.settings.window, core.settings.window + 1, 10_000))
-        requests = sorted(self._cluster.checks.signed, key=lambda request: request.key)
+        requests = sorted(self._den.checks.signed, key=lambda request: request.key)
         if not requests:
             return
         request = rng.choice(requests)
@@ -267,7 +294,7 @@ class Liar:
         batch = rng.choice(((request,), (request, request), ()))
         proposal = Proposal(self._seal.sign(PrePrepare(view, seq, batch_digest(batch), self.id)), batch)
         self._note(proposal)
-        for node in self._cluster.group.ids:
+        for node in self._den.group.ids:
             self._post(node, proposal)
             self._post(node, self._seal.sign(Commit(view, seq, proposal.pre_prepare.digest, self.id)))
 
@@ -279,7 +306,7 @@ class Liar:
         seq = (core.executed // interval + rng.choice((1, 2))) * interval
         state = State(seq, core.index + rng.choice((1, 5)), core.done.dump(), b"garbage")
         checkpoint = self._seal.sign(Checkpoint(seq, state.digest(), self.id))
-        to = rng.choice(self._cluster.group.ids)
+        to = rng.choice(self._den.group.ids)
         self._post(to, rng.choice((checkpoint, Stable((checkpoint,) * core.group.quorum))))
         self._post(to, Transfer(state))
 
@@ -291,7 +318,7 @@ class Liar:
             return
         known.append(proposal.batch)
         if "yes" in self.kinds:
-            for node in self._cluster.group.ids:
+            for node in self._den.group.ids:
                 if header.source != self.id:
                     self._post(node, self._seal.sign(Prepare(header.view, header.seq, header.digest, self.id)))
                 self._post(node, self._seal.sign(Commit(header.view, header.seq, header.digest, self.id)))
@@ -300,9 +327,6 @@ class Liar:
         known = [batch_digest(batch) for batch in self._batches.get((view, seq), ())]
         others = [each for each in known if each != digest]
         return self._rng.choice(others) if others else digest
-
-    def _view(self) -> int:
-        return max(core.core.term for core in self.cores)
 
     def _stays(self, *what: object, odds: float) -> bool:
         """Toss a coin once for each matter, and stay with it."""

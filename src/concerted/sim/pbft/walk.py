@@ -13,15 +13,13 @@ Source of drawn likelihoods: Groce et al., Swarm Testing, ISSTA 2012.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from concerted.consensus.pbft.messages import Message
 from concerted.consensus.pbft.settings import Settings as Own
 from concerted.consensus.quorum import NodeId
 from concerted.errors import Invalid
 from concerted.sim.cluster.checks import Broken
-from concerted.sim.cluster.partitions import ways_cut
 from concerted.sim.cluster.settings import DRAWN, Settings
 from concerted.sim.cluster.wandering import Likely, Wandering
 from concerted.sim.pbft.cluster import Asked, Client, PbftCluster
@@ -110,6 +108,7 @@ class PbftWalk(Wandering[PbftReplica]):
             node: Liar(self.cluster, node, rng, kinds[node], self.network.append) for node in sorted(kinds)
         }  # fmt: skip
         self.replicas = self.cluster.replicas
+        self.timeout_s = own.request_timeout_s
         self.healed_after_s = 0.0
         self.note(lambda: f"{size} replicas, {self.cluster.settings}; liars: {kinds}")
         self._begin_era()
@@ -146,85 +145,28 @@ class PbftWalk(Wandering[PbftReplica]):
             self.cluster.answered_count, len(checks.accused), self.healed_after_s, tuple(self.transcript),
         )  # fmt: skip
 
-    def alive(self) -> list[PbftReplica]:
-        """Return all honest replicas that live."""
-        return self.cluster.alive()
-
     def end_well(self) -> None:
         """Heal; then a client must be answered in time, whatever liars do."""
         _end_well(self)
 
     # What may happen
 
-    def _deliver(self) -> None:
-        return super()._deliver() if self.network else self._carry_out()
-
-    def hand_over(self, message: Message) -> None:
-        """Let a message arrive, if nothing stands between."""
-        if (message.source, message.to) in self.cut:
-            return
-        self.note(lambda: f"{message}")
-        if message.to in self.liars:
-            self.liars[message.to].receive(message)
-            return
-        replica = self.replicas[message.to]
-        if replica.running is not None:
-            replica.receive(message)
-
-    def _carry_out(self) -> None:
-        busy = [replica for replica in self.cluster.alive() if replica.waiting]
-        if not busy:
-            return self.rng.choice((self._ask, self._time_out, self._lie))()
-        replica = self.rng.choice(busy)
-        self.note(lambda: f"{replica.id} carries out {replica.waiting[0]}")
-        return replica.carry_out()
-
-    def _time_out(self) -> None:
-        """Let a replica be woken; mostly that time has gone by for the others as well, who are woken later or never."""
-        replica = self.any_alive()
-        if replica is None or replica.core.next_deadline == float("inf"):
-            return
-        due = max(replica.core.next_deadline - replica.now, 0.0)
-        for other in self.replicas.values() if self.rng.random() < 0.8 else (replica,):
-            other.now += due
-        self.note(lambda: f"{replica.id} is woken at {replica.now:g}")
-        replica.wake()
+    def idle(self) -> Sequence[Callable[[], None]]:
+        """Return what may happen instead."""
+        return (self._ask, self._time_out, self._lie)
 
     def _coup(self) -> None:
         """Let many lose patience at once: else views are long here."""
         for replica in self.cluster.alive():
             if self.rng.random() < 0.8:
-                replica.now += 5 * self.cluster.settings.request_timeout_s
+                replica.now += 5 * self.timeout_s
                 self.note(lambda replica=replica: f"{replica.id} loses patience")  # type: ignore[misc]
                 replica.wake()
 
     def _rush(self) -> None:
         """Let much go through in order: else little is ever decided."""
         for _ in range(self.rng.choice((2, 5, 9))):
-            _round(self)
-
-    def _pass_time(self) -> None:
-        late = self.rng.uniform(0.0, self.cluster.settings.request_timeout_s)
-        for replica in self.replicas.values():
-            replica.now += late
-
-    def _restart(self) -> None:
-        dead = [replica for replica in self.replicas.values() if replica.running is None]
-        if dead:
-            replica = self.rng.choice(dead)
-            self.note(lambda: f"{replica.id} starts again")
-            replica.start()
-
-    def _cut_off(self) -> None:
-        self.cut |= ways_cut(self.rng, list(self.cluster.group.ids))
-        self.note(lambda: f"cut: {sorted(self.cut)}")
-
-    def _lie(self) -> None:
-        if self.liars:
-            liar = self.liars[self.rng.choice(list(self.liars))]
-            liar.go_on(max(replica.now for replica in self.replicas.values()))
-            if self.rng.random() < 0.3:
-                liar.scheme()
+            self.round()
 
     def _ask(self) -> None:
         """Let one client ask one replica, or all."""
@@ -236,19 +178,9 @@ class PbftWalk(Wandering[PbftReplica]):
             if replica is not None:
                 replica.ask(request)
 
-
-def _round(walk: PbftWalk) -> None:
-    """Carry out and deliver everything that is there, in order."""
-    for replica in walk.cluster.alive():
-        while replica.waiting:
-            replica.carry_out()
-    now = max(replica.now for replica in walk.replicas.values())
-    for liar in walk.liars.values():
-        liar.go_on(now)
-    messages = walk.network[:]
-    walk.network.clear()
-    for message in messages:
-        walk.hand_over(message)
+    def ask_of(self, replica: PbftReplica) -> None:
+        """Let some client ask this replica, which lives."""
+        replica.ask(self.cluster.want(self.rng.choice(self.cluster.clients)))
 
 
 def _end_well(walk: PbftWalk) -> None:
@@ -273,7 +205,7 @@ def _end_well(walk: PbftWalk) -> None:
 
 def _go_on(walk: PbftWalk, began: float, client: Client | None, is_done: Callable[[], bool]) -> float | None:
     """Let time go by until something is so, and return when; None: that was not so in time.  client: asks meanwhile."""
-    timeout_s = walk.cluster.settings.request_timeout_s
+    timeout_s = walk.timeout_s
     now, ask_at = began, float("inf") if client is None else began
     while now < began + HEAL_TIMEOUTS * timeout_s:
         if client is not None and now >= ask_at:
@@ -282,8 +214,8 @@ def _go_on(walk: PbftWalk, began: float, client: Client | None, is_done: Callabl
             for replica in walk.cluster.alive():
                 replica.ask(request)
         for _ in range(ROUNDS):
-            _round(walk)
-            if not walk.network and not any(replica.waiting for replica in walk.cluster.alive()):
+            walk.round()
+            if walk.is_quiet:
                 break
         if is_done():
             return now

@@ -7,6 +7,7 @@ long as that one has patience, and then is not heard for a while.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from concerted.consensus.paxos.messages import (
     Accept,
@@ -24,7 +25,8 @@ from concerted.consensus.paxos.messages import (
 from concerted.consensus.paxos.node import Paxos
 from concerted.sim.cluster.algorithm import ELECTION_TIMEOUT_S, Stage
 from concerted.sim.cluster.replica import Replica
-from concerted.sim.cluster.walk import Walk, exchange
+from concerted.sim.cluster.walk import exchange
+from concerted.sim.cluster.wandering import Wandering
 from concerted.sim.protocols.paxos_checks import PaxosChecks
 
 __all__ = ["KEYS", "agree", "argue", "reign"]
@@ -46,7 +48,7 @@ def agree(stage: Stage[Paxos]) -> None:
 
 def argue(stage: Stage[Paxos]) -> None:
     """Let some propose for one key in quick succession, while everything else that is under way stays so."""
-    assert isinstance(stage, Walk), "this story is told on walks alone"
+    assert isinstance(stage, Wandering), "this story is told on walks alone"
     rng, key = stage.rng, stage.rng.choice(KEYS)
     for _ in range(rng.choice((1, 2, 3))):
         alive = _alive(stage)
@@ -62,7 +64,7 @@ def argue(stage: Stage[Paxos]) -> None:
 
 def reign(stage: Stage[Paxos]) -> None:
     """Let a leader be heard by all but one, until that one would lead itself; then let both go on."""
-    assert isinstance(stage, Walk), "this story is told on walks alone"
+    assert isinstance(stage, Wandering), "this story is told on walks alone"
     rng, leader, alive = stage.rng, stage.leader(), _alive(stage)
     others = [replica for replica in alive if replica is not leader]
     if leader is None or not others:
@@ -89,10 +91,10 @@ def reign(stage: Stage[Paxos]) -> None:
         exchange(stage, (Accept, Accepted), without=(leader.id,))
     for replica in (rival, leader):
         if replica.running is not None:
-            stage.clients.ask(stage.clients.any(), replica, stage.step)
+            stage.ask_of(replica)
 
 
-def _wait_for(walk: Walk[Paxos], leader: Replica[Paxos], rival: Replica[Paxos]) -> bool:
+def _wait_for(walk: Wandering[Any], leader: Replica[Paxos], rival: Replica[Paxos]) -> bool:
     """Let time go by up to the leader's next deadline, if the rival's patience does not end before."""
     due_s = _due_s(walk, leader)
     if rival.running is not None and rival.now + due_s * walk.rates.get(rival.id, 1.0) >= rival.core.next_deadline:
@@ -101,13 +103,13 @@ def _wait_for(walk: Walk[Paxos], leader: Replica[Paxos], rival: Replica[Paxos]) 
     return True
 
 
-def _wait_until_due(walk: Walk[Paxos], replica: Replica[Paxos]) -> None:
+def _wait_until_due(walk: Wandering[Any], replica: Replica[Paxos]) -> None:
     """Let time go by for all, up to a replica's next deadline: no clock may jump, as leases rest on their pace."""
     walk.pass_time(_due_s(walk, replica))
     replica.now = max(replica.now, replica.core.next_deadline)  # but for what is lost in rounding
 
 
-def _due_s(walk: Walk[Paxos], replica: Replica[Paxos]) -> float:
+def _due_s(walk: Wandering[Any], replica: Replica[Paxos]) -> float:
     return max(replica.core.next_deadline - replica.now, 0.0) / walk.rates.get(replica.id, 1.0)
 
 

@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 import random
-from typing import Any, Protocol
+from typing import Any
 
+from concerted.sim.cluster.lying import Lying
 from concerted.sim.worlds.timeline import Life, Timeline
 
-__all__ = ["Lair", "Lying"]
+__all__ = ["Lair"]
 
 LIES_S = 0.5  # how often a liar does something unasked
-
-
-class Lying(Protocol):
-    """One liar."""
-
-    def receive(self, message: Any) -> None:
-        """Hear something."""
-
-    def go_on(self, now: float) -> None:
-        """Carry out what is due."""
-
-    def scheme(self) -> None:
-        """Do something that nobody has asked for."""
 
 
 class Lair:
