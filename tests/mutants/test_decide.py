@@ -1,4 +1,7 @@
-"""Planted bugs of decisions over replicated logs: the stored seed of each must find it over one of the protocols."""
+"""Planted bugs of decisions over replicated logs: under the stored seed of each a world or a walk must find it.
+
+Those of `pbft`, of sessions and of whom clients believe are found where somebody lies, and nowhere else.
+"""
 
 import pytest
 
@@ -53,7 +56,7 @@ MUTANTS = [
     (
         "participation is not asked for",
         "decisions.tally",
-        "    return tally.voted >= share(rule.quorum) * tally.total\n",
+        "    return tally.voted * quorum.denominator >= quorum.numerator * tally.total\n",
         "    return True\n",
     ),
     (
@@ -79,6 +82,48 @@ MUTANTS = [
         "concerted.replicas.kept",
         "        events = [_event(each) for each in kept]",
         "        events = list(step.events)",
+    ),
+    (
+        "carries out what is no command, since a known client has signed it",
+        "concerted.replicas.protocols.pbft",
+        "        if proposed.command:\n            _command(proposed.command)\n",
+        "",
+    ),
+    (
+        "a replica says the time for others",
+        "concerted.replicas.protocols.pbft",
+        "is_time = not proposed.command and request.client == client_of(proposed.by)",
+        "is_time = not proposed.command",
+    ),
+    (
+        "a host votes for others",
+        "concerted.replicas.kept",
+        "    if given.agent != only_for:\n",
+        "    if False:\n",
+    ),
+    (
+        "a host is an administrator if it says so",
+        "concerted.replicas.kept",
+        "    return msgspec.structs.replace(given, is_admin=False)\n",
+        "    return given\n",
+    ),
+    (
+        "a host uses the sessions of others",
+        "sessions",
+        '        is_own = self._owners.get(command.session, "") == owner\n',
+        "        is_own = True\n",
+    ),
+    (
+        "a snapshot leaves out whose the sessions are",
+        "sessions",
+        "self._answered, self._owners))",
+        "self._answered, {}))",
+    ),
+    (
+        "a client believes f replicas",
+        "concerted.replicas.clients.signed_client",
+        "    return said[-1] if said.count(said[-1]) >= enough else None\n",
+        "    return said[-1] if said.count(said[-1]) >= max(enough - 1, 1) else None\n",
     ),
 ]
 

@@ -136,9 +136,35 @@ def test_how_it_stood_before_is_remembered(log: Log) -> None:
     assert log.oracle.standing(0) == {}
 
 
+def signed(oracle: Oracle, client: str, body: bytes) -> None:
+    index = oracle.index + 1
+    oracle.read(Entry(index, 1, msgspec.msgpack.encode((client, index, body, b""))))
+
+
 def test_where_replicas_may_lie_the_time_is_what_enough_of_them_say() -> None:
     oracle = Oracle(honest=2)
-    for index, (by, at, command) in enumerate([(1, 90.0, b""), (2, 50.0, b""), (3, 999.0, b"")], 1):
-        body = msgspec.msgpack.encode(Proposed(at, by, command))
-        oracle.read(Entry(index, 1, msgspec.msgpack.encode(("replica", index, body, b""))))
-    assert oracle.now == 90.0, "one liar may say 999"
+    for by, at in [(1, 90.0), (2, 50.0), (3, 999.0), (3, float("nan"))]:
+        signed(oracle, f"replica-{by}", msgspec.msgpack.encode(Proposed(at, by, b"")))
+    signed(oracle, "replica-3", msgspec.msgpack.encode(Proposed(998.0, 1, b"")))
+    assert oracle.now == 90.0, "one liar may say 999, and for others nothing"
+
+
+def test_where_replicas_may_lie_each_host_speaks_for_itself_in_its_own_sessions() -> None:
+    oracle = Oracle(honest=2)
+
+    def ask(client: str, command: Command) -> None:
+        signed(oracle, client, msgspec.msgpack.encode(Proposed(1.0, 0, command.encode())))
+
+    def by(agent: str, wanted: OfDecision) -> bytes:
+        return msgspec.msgpack.encode(Given(msgspec.json.encode(wanted), agent))
+
+    ask("coordinator", Command(OPEN, 1))
+    ask("replica-4", Command(OPEN, 1))
+    ask("replica-4", Command(1, 1, by("ann", vote())))
+    made = CreateDecision(id="d", question="ship?", electorate={AgentId("ann"): 1})
+    ask("coordinator", Command(1, 1, by("olga", made)))
+    ask("replica-4", Command(2, 1, by("ann", vote())))
+    for nonsense in (b"", b"garbage", msgspec.msgpack.encode(Proposed(1.0, 4, b"garbage"))):
+        signed(oracle, "replica-4", nonsense)
+    standing = oracle.standing(oracle.index)["d"]
+    assert (standing.status, standing.ballots) == ("voting", ())

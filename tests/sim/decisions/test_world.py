@@ -6,9 +6,10 @@ import pytest
 
 from concerted.consensus.decisions.rule import Rule
 from concerted.ports.decisions import CastBallot, CreateDecision, OfDecision
+from concerted.sim.decisions.assembly import BEGAN_AT
 from concerted.sim.decisions.errands import Asker
 from concerted.sim.decisions.keeping import KEEPINGS
-from concerted.sim.decisions.world import BEGAN_AT, DecisionsWorld, play_decisions
+from concerted.sim.decisions.world import DecisionsWorld, play_decisions
 from concerted.sim.faults import Faults
 from concerted.values import AgentId
 

@@ -25,7 +25,7 @@ from concerted.replicas.protocols.pbft import sealed
 from concerted.replicas.spec import Group
 from concerted.replicas.wire import Told, Verb
 
-__all__ = ["SignedGroupClient"]
+__all__ = ["SignedGroupClient", "same_body"]
 
 AGAIN_S = 2.0  # after so long without enough equal answers all are asked again
 PAUSE_S = 0.02  # before who has not answered is asked again
@@ -62,7 +62,7 @@ class SignedGroupClient(GroupClient):
             given = body
             if verb == "propose":  # anew each time: what was carried out already is answered by its session
                 given = sealed(self.group, self.name, self._private, Proposed(time.time(), 0, body))
-            agree = _same_events if verb == "history" else _same_body
+            agree = _same_events if verb == "history" else same_body
             try:
                 async with asyncio.timeout(AGAIN_S):
                     return Told(0, "ok", await self._ask_all(verb, given, after, agree))
@@ -100,7 +100,7 @@ class SignedGroupClient(GroupClient):
             await asyncio.sleep(PAUSE_S)
 
 
-def _same_body(said: list[bytes], enough: int) -> bytes | None:
+def same_body(said: list[bytes], enough: int) -> bytes | None:
     """Return what enough have said; None: not enough yet."""
     return said[-1] if said.count(said[-1]) >= enough else None
 

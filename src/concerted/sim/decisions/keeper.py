@@ -6,13 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from concerted.consensus.entries import Snapshot
+import msgspec
+
+from concerted.consensus.entries import Entry, Snapshot
 from concerted.consensus.ready import Ready
 from concerted.consensus.replicated_log import ReplicatedLog
+from concerted.consensus.sessions import Answer
 from concerted.replicas.kept import Kept
+from concerted.sim.cluster.checks import Broken
 from concerted.sim.cluster.replica import Replica
 
 __all__ = ["Keeper"]
+
+FALLS = (msgspec.MsgspecError, ArithmeticError, LookupError, TypeError, ValueError)
 
 C = TypeVar("C", bound=ReplicatedLog[Any, Any])
 
@@ -41,8 +47,15 @@ class Keeper(Replica[C]):
         if ready.restore is not None:
             self._restore(ready.restore)
         for entry in ready.committed:
-            answer = self.kept.apply(entry)
+            answer = self._carried_out(entry)
             self.watch.applied(self, entry, answer)
             self.judged(self)
             if answer is not None:
                 self.on_answer(self, answer)
+
+    def _carried_out(self, entry: Entry) -> Answer | None:
+        """Apply an entry: whatever is in it, no replica may fall over it."""
+        try:
+            return self.kept.apply(entry)
+        except FALLS as error:
+            raise Broken(f"falls over: replica {self.id} cannot apply entry {entry.index}: {error!r}") from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,9 +27,11 @@ from concerted.replicas.spec import COORDINATOR, Group
 from concerted.sim.cluster.algorithm import Algorithm
 from concerted.sim.cluster.damage import lost_among
 from concerted.sim.cluster.replica import Replica
+from concerted.sim.decisions.liars import KINDS
 from concerted.sim.pbft.algorithm import pbft
 from concerted.sim.pbft.checks import PbftChecks
 from concerted.sim.pbft.keys import SimSigner, SimVerifier
+from concerted.sim.pbft.walk import draw_liars
 from concerted.sim.protocols.algorithms import ALGORITHMS
 
 __all__ = ["KEEPINGS", "Keeping"]
@@ -42,11 +45,16 @@ def _unsigned(proposed: Proposed) -> bytes:
     return msgspec.msgpack.encode(proposed)
 
 
+def _unsignable(client: str, _: bytes) -> Request:
+    raise AssertionError(f"{client} signs something, where nobody does")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Keeping:
     """One group.  honest: how many must say the same to be believed; more than 1 where everybody signs.
 
-    make: what a replica keeps at first.  enter: what goes into the log for what somebody proposes.
+    make: what a replica keeps at first.  enter: what goes into the log for what somebody proposes.  members: of a group
+    that signs; liars: who of them lies, and how; sign: have a client sign.
     """
 
     algorithm: Algorithm[Any]
@@ -54,6 +62,9 @@ class Keeping:
     make: Callable[[NodeId], Kept]
     honest: int = 1
     enter: Callable[[Proposed], bytes] = field(default=_unsigned)
+    members: Members | None = None
+    liars: Mapping[NodeId, tuple[str, ...]] = field(default_factory=dict)
+    sign: Callable[[str, bytes], Request] = field(default=_unsignable)
 
     @property
     def is_signed(self) -> bool:
@@ -72,8 +83,9 @@ def _trusting(name: str, rng: random.Random, servers: int) -> Keeping:
 
 
 def _signing(rng: random.Random, servers: int) -> Keeping:
-    """Return a group in which everybody signs, though none of these lies."""
+    """Return a group in which everybody signs, and some lie, unless its size is given."""
     count = servers or rng.choice(SIGNED_SERVERS)
+    liars = {} if servers else _draw_liars(rng, count)
     nodes = tuple(range(1, count + 1))
     clients = (COORDINATOR, *map(client_of, nodes))
     members = Members(GROUP, nodes, SimVerifier((*nodes, *clients)))
@@ -85,21 +97,36 @@ def _signing(rng: random.Random, servers: int) -> Keeping:
         found.append(PbftChecks(replicas, members))
         return found[0]
 
+    def gone() -> AbstractSet[NodeId]:
+        return liars.keys() | lost_among(found[0].honest)
+
+    def sign(who: str, body: bytes) -> Request:
+        numbers[who] += 1
+        signed = sealed_request(GROUP, SimSigner(who), Request(who, numbers[who], body))
+        found[0].signed.add(signed)
+        return signed
+
     def enter(proposed: Proposed) -> bytes:
         who = COORDINATOR if proposed.command else client_of(proposed.by)
-        numbers[who] += 1
-        request = Request(who, numbers[who], msgspec.msgpack.encode(proposed))
-        signed = sealed_request(GROUP, SimSigner(who), request)
-        found[0].signed.add(signed)
-        return signed.encode()
+        return sign(who, msgspec.msgpack.encode(proposed)).encode()
 
     return Keeping(
-        algorithm=pbft(lambda: members, checks, lambda: lost_among(found[0].honest)),
+        algorithm=pbft(lambda: members, checks, gone),
         servers=count,
         make=lambda node: Kept("pbft", members.weak, SignedEntering(spec, node, "")),
         honest=members.weak,
         enter=enter,
+        members=members,
+        liars=liars,
+        sign=sign,
     )
+
+
+def _draw_liars(rng: random.Random, size: int) -> dict[NodeId, tuple[str, ...]]:
+    """Draw who lies, about the protocol and about decisions."""
+    return {
+        node: (*kinds, *(kind for kind in KINDS if rng.random() < 0.4)) for node, kinds in draw_liars(rng, size).items()
+    }
 
 
 KEEPINGS: Mapping[str, Callable[[random.Random, int], Keeping]] = {

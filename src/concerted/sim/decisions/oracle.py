@@ -12,6 +12,7 @@ and not refused, or with the next that only says the time.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -24,6 +25,7 @@ from concerted.consensus.entries import Entry
 __all__ = ["Oracle", "Standing", "judge"]
 
 Json = dict[str, Any]
+ANYBODY = "coordinator"  # the client who may speak for anybody
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class Oracle:
         self.decisions: dict[str, Opened] = {}
         self.now = 0.0
         self._standings: list[dict[str, Standing]] = [{}]
-        self._sessions: set[int] = set()
+        self._sessions: dict[int, str] = {}  # by whom each was opened
         self._done: set[tuple[int, int]] = set()
         self._said: dict[int, float] = {}  # by each replica: the latest time
 
@@ -84,14 +86,17 @@ class Oracle:
         """Read the next entry."""
         assert entry.index == self.index + 1, f"the oracle reads {entry.index} after {self.index}"
         before = self._standings[-1]
-        touched = [] if entry.command is None else self._carry_out(entry.index, self._proposed(entry.command))
+        touched = [] if entry.command is None else self._carry_out(entry.index, entry.command)
         changed = {name: self.decisions[name].standing() for name in touched}
         self._standings.append({**before, **changed} if changed else before)
 
-    def _carry_out(self, index: int, proposed: Sequence[Any]) -> list[str]:
+    def _carry_out(self, index: int, entered: bytes) -> list[str]:
         """Return whom it is about."""
-        at, by, command = proposed[:3]
-        self._hear(at, by, is_time=not command)
+        read = self._proposed(entered)
+        if read is None:
+            return []
+        owner, (at, by, command) = read
+        self._hear(at, by, owner, is_time=not command)
         if not command:
             due = [name for name, each in self.decisions.items() if self._is_due(each)]
             for name in due:
@@ -99,27 +104,33 @@ class Oracle:
             return due
         session, number, body = msgspec.msgpack.decode(command)[:3]
         if session == 0:
-            self._sessions.add(index)
+            self._sessions[index] = owner
             return []
-        if session not in self._sessions or (session, number) in self._done:
+        if self._sessions.get(session) != owner or (session, number) in self._done:
             return []
         self._done.add((session, number))
-        wanted, agent = msgspec.msgpack.decode(body)[:2]
-        asked: Json = msgspec.json.decode(wanted)
-        self._ask(asked, agent)
+        given = _list_in(body)
+        if given is None or (owner and (given[1] != owner or given[3])):
+            return []
+        asked: Json = msgspec.json.decode(given[0])
+        self._ask(asked, given[1])
         return [asked["id"]] if asked["id"] in self.decisions else []
 
-    def _proposed(self, command: bytes) -> Sequence[Any]:
-        found: Sequence[Any] = msgspec.msgpack.decode(command)
-        if self.honest > 1:
-            found = msgspec.msgpack.decode(found[2])  # client, number, body
-        return found
+    def _proposed(self, entered: bytes) -> tuple[str, Sequence[Any]] | None:
+        """Return whose it is (empty: of who may speak for all), and (at, by, command); None: it is nonsense."""
+        if self.honest == 1:
+            return "", msgspec.msgpack.decode(entered)[:3]
+        client, _, body = msgspec.msgpack.decode(entered)[:3]
+        found = _list_in(body)
+        if found is None or not math.isfinite(found[0]) or (found[2] and _list_in(found[2]) is None):
+            return None
+        return "" if client == ANYBODY else client, found[:3]
 
-    def _hear(self, at: float, by: int, *, is_time: bool) -> None:
-        """Where nobody lies, each entry says the time; else each replica does, and one of f + 1 is honest."""
+    def _hear(self, at: float, by: int, owner: str, *, is_time: bool) -> None:
+        """Where nobody lies, each entry says the time; else each replica does for itself; of f + 1 one is honest."""
         if self.honest == 1:
             self.now = max(self.now, at)
-        elif is_time:
+        elif is_time and owner == f"replica-{by}":
             self._said[by] = max(at, self._said.get(by, 0.0))
             if len(self._said) >= self.honest:
                 self.now = sorted(self._said.values())[-self.honest]
@@ -167,6 +178,15 @@ class Oracle:
     def _close(self, found: Opened, cause: str, outcome: tuple[str, str | None], at: float) -> None:
         found.status, found.chosen = outcome
         found.cause, found.closed_at = cause, at
+
+
+def _list_in(data: bytes) -> list[Any] | None:
+    """Read a list; None: there is none."""
+    try:
+        found = msgspec.msgpack.decode(data)
+    except msgspec.MsgspecError:
+        return None
+    return found if isinstance(found, list) and len(found) > 1 else None
 
 
 def choices_of(made: Json) -> list[str]:
