@@ -35,7 +35,7 @@ STEPS = 800
 TICK_S = 20.0  # the most that wall clocks go on at once
 OVER_S = 200.0  # behind the beginning all deadlines have passed
 RETRY_S = 2.0  # how long somebody waits for an answer, when all is healed
-ROUNDS = 60  # of messages, before time goes by in a healed group
+ROUNDS = 200  # of messages, before time goes by in a healed group
 
 
 @dataclass(frozen=True, slots=True)
