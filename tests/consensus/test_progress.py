@@ -2,6 +2,7 @@
 
 import pytest
 
+from concerted.consensus.entries import Snapshot
 from concerted.consensus.progress import Progress
 
 
@@ -58,10 +59,27 @@ def test_an_old_acknowledgement_changes_nothing() -> None:
 
 def test_a_snapshot_is_waited_for() -> None:
     progress = Progress(session=1, next=2)
-    progress.sent_snapshot(9, now=0.0)
+    progress.next_piece(Snapshot(9, data=b"state"), 3, now=0.0)
     assert not progress.may_send(window=9)
     progress.acknowledged(0)
     assert progress.state == "snapshot"
     assert not progress.refused(5, hint=0)
     progress.acknowledged(9)
-    assert (progress.state, progress.next) == ("replicate", 10)
+    assert (progress.state, progress.next, progress.sending) == ("replicate", 10, None)
+
+
+def test_a_snapshot_is_sent_piece_by_piece() -> None:
+    progress, snapshot = Progress(session=1, next=2), Snapshot(9, data=b"state")
+    assert progress.next_piece(snapshot, 3, now=0.0).data == b"sta"
+    assert not progress.piece_arrived(8, 0, 3), "of another snapshot"
+    assert progress.piece_arrived(9, 0, 3)
+    assert progress.next_piece(snapshot, 3, now=1.0).data == b"te"
+    assert progress.snapshot_at == 1.0
+
+
+def test_a_newer_snapshot_is_begun_from_its_first_piece() -> None:
+    progress = Progress(session=1, next=2)
+    progress.next_piece(Snapshot(9, data=b"state"), 3, now=0.0)
+    progress.piece_arrived(9, 0, 3)
+    piece = progress.next_piece(Snapshot(12, data=b"later"), 3, now=0.0)
+    assert (piece.index, piece.offset, piece.data) == (12, 0, b"lat")

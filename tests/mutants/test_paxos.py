@@ -96,7 +96,7 @@ MUTANTS = [
     (
         "counts answers about an earlier ballot",
         "paxos.accept",
-        "    if (message.ballot, message.session) != (server.promised, leading.session):\n        return\n",
+        "    if (message.ballot, message.session) != (server.promised, leading.session):\n        return None\n",
         "",
     ),
     (
@@ -186,8 +186,33 @@ MUTANTS = [
     (
         "a snapshot that was lost is never sent again",
         "paxos.accept",
-        "if server.now - progress.snapshot_at >= server.settings.election_timeout_s:",
+        "if server.now - progress.snapshot_at >= server.settings.heartbeat_interval_s:",
         "if False:",
+    ),
+    (
+        "pieces of two snapshots are mixed",
+        "pieces",
+        (
+            "        if (by, piece.index) != (self._by, self.index):\n            self.forget()\n"
+            "            self.index, self._by = piece.index, by\n        if piece.offset != self.size_bytes:\n"
+            "            return None\n        crc = zlib.crc32(piece.data, self._crc)\n"
+        ),
+        (
+            "        self.index, self._by = piece.index, by\n        if piece.offset != self.size_bytes:\n"
+            "            return None\n        crc = piece.crc\n"
+        ),
+    ),
+    (
+        "a snapshot is taken before all of it is there",
+        "pieces",
+        "        if self.size_bytes < piece.size_bytes:\n            return None\n",
+        "",
+    ),
+    (
+        "promises something to who lacks what is compacted away",
+        "paxos.prepare",
+        "lacks = message.after < server.log.snapshot.index",
+        "lacks = False",
     ),
     # Single values
     (

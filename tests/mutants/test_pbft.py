@@ -125,8 +125,23 @@ MUTANTS = [
     (
         "takes a state without comparing its digest",
         "pbft.checkpoints",
-        "(state.seq, state.digest()) != (replica.target[0].seq, replica.target[0].digest)",
-        "state.seq != replica.target[0].seq",
+        "(outline.seq, outline.digest()) != (replica.target[0].seq, replica.target[0].digest)",
+        "outline.seq != replica.target[0].seq",
+    ),
+    (
+        "takes a piece of a state without comparing its digest",
+        "pbft.checkpoints",
+        "    if arriving.outline.is_piece(message.number, message.data):\n",
+        "    if True:\n",
+    ),
+    (
+        "pieces of two states are mixed",
+        "pbft.checkpoints",
+        (
+            "(message.seq, message.number) != (arriving.outline.seq, arriving.next):\n        return\n"
+            "    if arriving.outline.is_piece(message.number, message.data):\n"
+        ),
+        "message.number != arriving.next:\n        return\n    if True:\n",
     ),
     (
         "one checkpoint proves a state",

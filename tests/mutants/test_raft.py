@@ -168,8 +168,27 @@ MUTANTS = [
     (
         "a snapshot that was lost is never sent again",
         "raft.replication",
-        "if server.now - progress.snapshot_at >= server.settings.election_timeout_s:",
+        "if server.now - progress.snapshot_at >= server.settings.heartbeat_interval_s:",
         "if False:",
+    ),
+    (
+        "pieces of two snapshots are mixed",
+        "pieces",
+        (
+            "        if (by, piece.index) != (self._by, self.index):\n            self.forget()\n"
+            "            self.index, self._by = piece.index, by\n        if piece.offset != self.size_bytes:\n"
+            "            return None\n        crc = zlib.crc32(piece.data, self._crc)\n"
+        ),
+        (
+            "        self.index, self._by = piece.index, by\n        if piece.offset != self.size_bytes:\n"
+            "            return None\n        crc = piece.crc\n"
+        ),
+    ),
+    (
+        "a snapshot is taken before all of it is there",
+        "pieces",
+        "        if self.size_bytes < piece.size_bytes:\n            return None\n",
+        "",
     ),
 ]
 

@@ -154,7 +154,13 @@ class ReplicaGroups(msgspec.Struct, frozen=True, kw_only=True):
         int, _key("objects", "The most decisions, agreements and logs in one group at once; one more is refused", ge=1)
     ] = 10_000
     max_bytes: Annotated[
-        int, _key("bytes", "The most that one group keeps of their events; beyond it nothing new is taken", ge=1 << 16)
+        int,
+        _key(
+            "bytes",
+            "The most that one group keeps of their events; beyond it nothing new is taken",
+            ge=1 << 16,
+            le=256 << 20,
+        ),  # so that a snapshot fits into one frame of a replica's file, and is made in half a second
     ] = 128 << 20
     retention: Annotated[
         NonNegative, _key("duration", "How long what is over stays in its group, after the coordinator has copied it")

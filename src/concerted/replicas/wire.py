@@ -44,7 +44,7 @@ __all__ = [
 
 HELLO_BYTES = 1 << 16  # the longest frame of somebody who has not said who it is
 ASKED_BYTES = 8 << 20  # of a client
-FRAME_BYTES = 1 << 30  # of a replica; a snapshot is one
+FRAME_BYTES = 1 << 30  # of a replica: all that it says to another one in one step
 UNSENT_BYTES = 64 << 20  # not taken by the other side yet; beyond it, a channel is closed
 ROOM_BYTES, MOST_ROOM_BYTES = 1 << 12, 1 << 18  # for one read; it grows with a channel's reads
 BACKLOG = 1024  # who may wait to be let in

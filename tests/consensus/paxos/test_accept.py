@@ -3,7 +3,8 @@
 import pytest
 
 from concerted.consensus.entries import Entry, Snapshot
-from concerted.consensus.paxos.messages import Accept, Accepted, InstallSnapshot, Refused
+from concerted.consensus.paxos.messages import Accept, Accepted, Arrived, InstallSnapshot, Refused
+from concerted.consensus.pieces import Sending
 from concerted.consensus.sessions import Command
 
 ONE, TWO = (Command(0, number).encode() for number in (1, 2))
@@ -199,14 +200,41 @@ def test_a_snapshot_that_was_lost_is_sent_again(room) -> None:
 def test_an_old_snapshot_changes_nothing(alone) -> None:
     replica = alone()
     replica.accept(1002, Entry(1, 1002, b"a"), Entry(2, 1002, b"b"), commit=2)
-    ready = replica.hears(InstallSnapshot(1, 2, 1002, 1, Snapshot(1, 1002, replica.disk.snapshot.configuration)))
+    ready = replica.hears(
+        InstallSnapshot(1, 2, 1002, 1, Sending(Snapshot(1, 1002, replica.disk.snapshot.configuration)).piece(9))
+    )
     assert (ready.restore, replica.paxos.log.commit_index) == (None, 2)
+
+
+def test_a_snapshot_is_taken_when_all_pieces_are_there(alone) -> None:
+    replica = alone()
+    sending = Sending(Snapshot(9, 1002, replica.disk.snapshot.configuration, b"state"))
+    ready = replica.hears(InstallSnapshot(1, 2, 1002, 1, sending.piece(3), 7))
+    assert (ready.restore, ready.messages) == (None, (Arrived(2, 1, 1002, 1, 9, 0, 3, 7),))
+    sending.answered(0, 3)
+    ready = replica.hears(InstallSnapshot(1, 2, 1002, 1, sending.piece(3), 7))
+    assert (ready.restore, ready.messages) == (sending.snapshot, (Accepted(2, 1, 1002, 1, 9, 9, 7),))
+
+
+@pytest.mark.parametrize("dies_behind", range(1, 6))
+def test_a_replica_that_dies_behind_any_piece_gets_all_of_them_again(room, dies_behind: int) -> None:
+    three = room(piece_bytes=8).elect(1).cut_off(3)
+    for _ in range(3):
+        three.propose(1, ONE)
+    three.replicas[1].compact(0)
+    three.cut.clear()
+    pieces = three.watch(InstallSnapshot, dies_behind, lambda: three.restart(3))
+    three.pass_time(60.0)
+    assert len(pieces) > dies_behind
+    assert three.replicas[3].machine.dump() == three.replicas[1].machine.dump()
 
 
 def test_a_leader_of_a_lower_ballot_is_told_so(alone) -> None:
     replica = alone()
     replica.prepare(2002)
-    ready = replica.hears(InstallSnapshot(1, 3, 1003, 7, Snapshot(9, 1003, replica.disk.snapshot.configuration)))
+    ready = replica.hears(
+        InstallSnapshot(1, 3, 1003, 7, Sending(Snapshot(9, 1003, replica.disk.snapshot.configuration)).piece(9))
+    )
     assert (ready.restore, ready.messages) == (None, (Refused(3, 1, 1003, 7, 2002),))
 
 

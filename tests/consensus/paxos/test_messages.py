@@ -5,13 +5,14 @@ import dataclasses
 import msgspec
 import pytest
 
-from concerted.consensus.entries import Entry, Snapshot
+from concerted.consensus.entries import Entry
 from concerted.consensus.paxos import messages
 from concerted.consensus.paxos.messages import (
     Accept,
     Accepted,
     AcceptedValue,
     AcceptValue,
+    Arrived,
     Chosen,
     InstallSnapshot,
     Message,
@@ -23,14 +24,17 @@ from concerted.consensus.paxos.messages import (
     Refused,
     RefusedValue,
 )
+from concerted.consensus.pieces import Piece
+from concerted.consensus.quorum import Configuration
 
 EACH = [
     Prepare(2, 1, 1001, 4, 7),
-    Promise(1, 2, 1001, 4, 7, 9, 5, (Proposal(1002, Entry(8, 1002, b"x")),), snapshot=Snapshot(7, 1002)),
+    Promise(1, 2, 1001, 4, 7, 9, 5, (Proposal(1002, Entry(8, 1002, b"x")),)),
     Refused(1, 2, 1001, 4, 2002),
     Accept(2, 1, 1001, 4, 7, 5, 3, (Entry(8, 1001, b"x"), Entry(9, 1001))),
     Accepted(1, 2, 1001, 4, 9, 7, 3),
-    InstallSnapshot(2, 1, 1001, 4, Snapshot(7, 1001, data=b"s"), 3),
+    InstallSnapshot(2, 1, 1001, 4, Piece(7, 1001, Configuration.of((1, 2)), 9, 2, 77, b"s"), 3),
+    Arrived(1, 2, 1001, 4, 7, 2, 3, 5),
     PrepareValue(2, 1, "k", 1001, 4),
     PromiseValue(1, 2, "k", 1001, 4, 2, b"v"),
     AcceptValue(2, 1, "k", 1001, 4, b"v"),

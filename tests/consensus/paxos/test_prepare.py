@@ -2,8 +2,9 @@
 
 import pytest
 
-from concerted.consensus.entries import Entry, Snapshot
+from concerted.consensus.entries import Entry
 from concerted.consensus.paxos.messages import Accept, Prepare, Promise, Proposal, Refused
+from concerted.consensus.sessions import Command
 
 # The acceptor
 
@@ -52,17 +53,6 @@ def test_a_promise_comes_in_parts_if_it_is_long(alone) -> None:
         parts.append(acceptor.prepare(2003, after))
         after = parts[-1].upto
     assert [[each.entry.index for each in part.accepted] for part in parts] == [[1, 2], [3, 4], [5]]
-
-
-def test_what_is_compacted_away_is_told_as_a_snapshot(alone) -> None:
-    acceptor = alone(drift=1.0)
-    acceptor.accept(1002, *(Entry(index, 1002) for index in (1, 2, 3)), commit=2)
-    acceptor._do(acceptor.paxos.compact(2, b"state", acceptor.now))
-    acceptor.now = 10.0
-    answer = acceptor.prepare(2003, 1)
-    assert (answer.snapshot.index, answer.snapshot.data, answer.after, answer.upto) == (2, b"state", 1, 3)
-    assert [each.entry.index for each in answer.accepted] == [3]
-    assert acceptor.prepare(2003, 2).snapshot is None
 
 
 def test_who_hears_a_leader_promises_nobody_else_anything_for_an_election_timeout(alone) -> None:
@@ -177,13 +167,32 @@ def test_what_others_know_to_be_chosen_is_learnt_with_the_promise(alone) -> None
     assert (replica.paxos.role, replica.committed()) == ("preparing", [b"a"])
 
 
-def test_a_snapshot_of_what_is_chosen_is_taken_with_the_promise(alone) -> None:
-    replica = alone(promised=1002)
-    request = replica.prepares()
-    snapshot = Snapshot(4, 1002, replica.disk.snapshot.configuration, b"state")
-    ready = replica.promised(request, accepted=[Proposal(1002, Entry(5, 1002, b"e"))], commit=4, snapshot=snapshot)
-    assert (ready.restore, ready.write.snapshot, replica.paxos.role) == (snapshot, snapshot, "leader")
-    assert replica.sent(Accept)[0].entries == (Entry(5, 1002, b"e"),)
+@pytest.mark.parametrize("pre", [True, False])
+def test_who_lacks_what_is_compacted_away_is_promised_nothing(alone, pre: bool) -> None:
+    """It is to be led, and sent the snapshot; whoever knows most to be chosen is refused by nobody for this."""
+    replica = alone()
+    replica.accept(1002, Entry(1, 1002, b"a"), Entry(2, 1002, b"b"), commit=2)
+    replica.paxos.compact(1, b"state", replica.now)
+    behind = replica.hears(Prepare(1, 2, 2002, 7, 0, pre), after_s=100.0)
+    assert behind.messages == (Refused(2, 1, 2002, 7, 1002),)
+    level = replica.hears(Prepare(1, 2, 2002, 7, 1, pre))
+    assert isinstance(level.messages[0], Promise)
+
+
+def test_a_majority_of_whom_one_is_far_behind_gets_a_leader(room) -> None:
+    """Whichever of the two runs out of patience first, and however often."""
+    three = room().elect(1).cut_off(3)
+    three.propose(1, Command(0, 1).encode())
+    three.pass_time(5.0)
+    for node in (1, 2):
+        three.replicas[node].compact(0)
+    three.settle()
+    three.replicas[1].die()
+    three.cut.clear()
+    three.elect(3)
+    assert three.leader() is None
+    three.pass_time(60.0)
+    assert (three.leader(), three[3].log.snapshot.index) == (2, 1)
 
 
 def test_a_proposer_that_a_majority_refuses_gives_up_and_goes_above_next_time(alone) -> None:

@@ -14,6 +14,7 @@ from concerted.consensus.pbft.messages import (
     Commit,
     Message,
     NewView,
+    Piece,
     Prepare,
     Prepared,
     PrePrepare,
@@ -21,6 +22,7 @@ from concerted.consensus.pbft.messages import (
     Request,
     State,
     Statement,
+    Transfer,
     ViewChange,
     batch_digest,
 )
@@ -71,8 +73,9 @@ class Words:
         sources = tuple(sources) or [node for node in self.group.ids if node != primary][:count]
         return Prepared(proposal.pre_prepare, tuple(self.prepare(node, proposal) for node in sources))
 
-    def stable(self, state: State, sources: Iterable[int] = (1, 2, 3)) -> tuple[Checkpoint, ...]:
-        return tuple(self.signed(Checkpoint(state.seq, state.digest(), node)) for node in sources)
+    def stable(self, state: State, sources: Iterable[int] = (1, 2, 3), size: int = 1 << 20) -> tuple[Checkpoint, ...]:
+        digest = state.outline(size).digest()
+        return tuple(self.signed(Checkpoint(state.seq, digest, node)) for node in sources)
 
     def view_change(self, source: int, view: int, *prepared: Prepared, proof=()) -> ViewChange:
         stable = proof[0].seq if proof else 0
@@ -117,6 +120,15 @@ class Alone:
         source = source or getattr(body, "source", 1)
         message = msgspec.msgpack.decode(msgspec.msgpack.encode(Message(self.node, source, body)), type=Message)
         return self._do(self.pbft.receive(message, self.now))
+
+    def gets(self, state: State, source: int) -> Ready:
+        """Be sent a state, its outline and then each piece; return what came of the last."""
+        size = self.settings.piece_bytes
+        outline = state.outline(size)
+        ready = self.hears(Transfer(outline), source=source)
+        for number in range(1, len(outline.pieces) + 1):
+            ready = self.hears(Piece(state.seq, number, state.piece(number, size)), source=source)
+        return ready
 
     def is_asked(self, *requests: Request) -> Ready:
         return self._do(self.pbft.propose([request.encode() for request in requests], self.now))

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from concerted.consensus.pbft.messages import Checkpoint, Fetch, Proposal, Stable, State, Transfer
+from concerted.consensus.pbft.messages import Checkpoint, Fetch, Piece, Proposal, Stable, State, Transfer
 from concerted.consensus.ready import NOTHING
 
 SHORT = {"checkpoint_interval": 2, "window": 4}
@@ -27,7 +27,7 @@ def test_a_checkpoint_is_taken_when_the_number_is_divisible_by_the_interval(alon
     replica, checkpoint = at_checkpoint(alone)
     assert (checkpoint.seq, checkpoint.source) == (2, 2)
     state = replica.pbft.replica.snapshots[2]
-    assert (state.index, state.data, state.digest()) == (2, b"state", checkpoint.digest)
+    assert (state.index, state.data, state.outline(1 << 20).digest()) == (2, b"state", checkpoint.digest)
 
 
 def test_nothing_more_is_handed_out_before_the_snapshot_is_there(alone) -> None:
@@ -110,7 +110,7 @@ def test_who_is_behind_asks_one_after_the_other_for_the_state_that_was_proved(al
         ready = replica.wakes()
         asked += [(message.to, message.body.seq) for message in ready.messages if isinstance(message.body, Fetch)]
     assert asked == [(1, 4), (3, 4), (4, 4), (1, 4)]
-    ready = replica.hears(Transfer(state), source=4)
+    ready = replica.gets(state, source=4)
     assert (ready.restore.index, ready.restore.term, ready.restore.data) == (7, 4, b"their state")
     assert ready.write.snapshot.state == state, "it is durable before anything is said of it"
     assert (replica.pbft.replica.executed, replica.pbft.replica.stable) == (4, 4)
@@ -129,17 +129,87 @@ def test_a_state_without_the_digest_that_was_proved_is_not_taken(garbage, alone)
     """4.3: whoever sends a state may lie; 2f + 1 have signed its digest."""
     replica, state = behind(alone)
     replica.hears(Stable(replica.words.stable(state)), source=3)
-    assert replica.hears(Transfer(garbage(state)), source=3) is NOTHING
+    assert replica.gets(garbage(state), source=3) is NOTHING
     assert replica.pbft.replica.executed == 0
-    assert replica.hears(Transfer(state), source=4).restore is not None
+    assert replica.gets(state, source=4).restore is not None
 
 
 def test_a_state_that_nobody_has_proved_is_not_taken(alone) -> None:
     replica, state = behind(alone)
-    assert replica.hears(Transfer(state), source=3) is NOTHING
+    assert replica.gets(state, source=3) is NOTHING
     for proof in (replica.words.stable(state, (1, 3)), replica.words.stable(state, (1, 3, 3))):
         replica.hears(Stable(proof), source=3)
-    assert replica.hears(Transfer(state), source=3) is NOTHING
+    assert replica.gets(state, source=3) is NOTHING
+
+
+def fetches(ready) -> list[tuple[int, int, int]]:
+    """Return whom a replica asks now, and for which piece of which state."""
+    return [(each.to, each.body.seq, each.body.piece) for each in ready.messages if isinstance(each.body, Fetch)]
+
+
+def arriving(alone):
+    """Give a replica that has an outline of five pieces, from 3, and has asked for the first of them."""
+    replica = alone(2, piece_bytes=3, **SHORT)
+    state = State(4, 7, replica.pbft.replica.done.dump(), b"their state now")
+    replica.hears(Stable(replica.words.stable(state, size=3)), source=3)
+    replica.wakes()
+    ready = replica.hears(Transfer(state.outline(3)), source=3)
+    return replica, state, fetches(ready)
+
+
+def test_a_large_state_is_asked_for_piece_by_piece(alone) -> None:
+    """Thesis 5.3: a replica that is behind fetches the state in parts, of which it knows the digests."""
+    replica, state, asked = arriving(alone)
+    for number in range(1, 5):
+        asked += fetches(replica.hears(Piece(4, number, state.piece(number, 3)), source=3))
+    assert [(seq, number) for _, seq, number in asked] == [(4, number) for number in range(1, 6)]
+    assert len({to for to, _, _ in asked}) == 1, "of one replica, as long as it answers"
+    assert replica.pbft.replica.executed == 0, "nothing is used before all of it is there"
+    ready = replica.hears(Piece(4, 5, state.piece(5, 3)), source=3)
+    assert (ready.restore.data, ready.write.snapshot.state) == (state.data, state)
+
+
+def test_a_piece_that_is_not_as_it_was_proved_is_not_taken_and_spoils_nothing(alone) -> None:
+    replica, state, _ = arriving(alone)
+    replica.hears(Piece(4, 1, state.piece(1, 3)), source=3)
+    wrong = [Piece(4, 2, b"lie"), Piece(4, 2, state.piece(3, 3)), Piece(4, 3, state.piece(3, 3)), Piece(6, 2, b"eir")]
+    assert all(replica.hears(each, source=4) is NOTHING for each in (*wrong, Piece(4, 1, state.piece(1, 3))))
+    for number in range(2, 6):
+        ready = replica.hears(Piece(4, number, state.piece(number, 3)), source=1)
+    assert ready.restore.data == state.data
+
+
+def test_a_replica_that_sends_no_piece_is_left_for_the_next_one_who_goes_on(alone) -> None:
+    replica, state, [first] = arriving(alone)
+    [second] = fetches(replica.hears(Piece(4, 1, state.piece(1, 3)), source=3))
+    [third] = fetches(replica.wakes())
+    assert (first[0], second[1:], third[1:]) == (second[0], (4, 2), (4, 2))
+    assert third[0] != second[0]
+
+
+def test_of_an_older_state_nothing_is_used_for_a_newer_one(alone) -> None:
+    replica, state, _ = arriving(alone)
+    replica.hears(Piece(4, 1, state.piece(1, 3)), source=3)
+    newer = State(6, 9, state.done, b"their state now, and more")
+    asked = fetches(replica.hears(Stable(replica.words.stable(newer, size=3)), source=3))
+    assert [each[1:] for each in asked] == [(6, 0)], "at once, as a transfer was under way"
+    assert replica.hears(Piece(4, 2, state.piece(2, 3)), source=3) is NOTHING
+    assert replica.gets(newer, source=3).restore.data == newer.data
+
+
+def test_who_dies_with_some_pieces_begins_again(alone) -> None:
+    replica, state, _ = arriving(alone)
+    replica.hears(Piece(4, 1, state.piece(1, 3)), source=3)
+    replica.begin()
+    assert replica.pbft.replica.executed == 0
+    replica.hears(Stable(replica.words.stable(state, size=3)), source=3)
+    assert replica.gets(state, source=4).restore.data == state.data
+
+
+def test_a_piece_is_sent_to_whoever_asks_for_it(alone) -> None:
+    replica, _ = at_checkpoint(alone)
+    answers = [replica.hears(replica.words.signed(Fetch(2, number, 4))).messages for number in (1, 2, -1)]
+    assert [[message.body for message in each] for each in answers] == [[Piece(2, 1, b"state")], [], []]
 
 
 def test_what_is_committed_above_a_state_is_carried_out_behind_it(alone) -> None:
@@ -147,15 +217,15 @@ def test_what_is_committed_above_a_state_is_carried_out_behind_it(alone) -> None
     replica.hears(Stable(replica.words.stable(State(2, 3, b"\x90", b"x"))), source=3)
     replica.commits(replica.words.proposal(3))
     assert replica.carried_out() == []
-    ready = replica.hears(Transfer(State(2, 3, b"\x90", b"x")), source=3)
+    ready = replica.gets(State(2, 3, b"\x90", b"x"), source=3)
     assert [entry.index for entry in ready.committed] == [4]
 
 
 def test_who_has_a_state_sends_it_with_the_proof_of_a_newer_one(alone) -> None:
     replica, own = at_checkpoint(alone)
-    asks = replica.words.signed(Fetch(2, 4))
+    asks = replica.words.signed(Fetch(2, 0, 4))
     ready = replica.hears(asks)
-    assert [message.body.state.seq for message in ready.messages] == [2], "its own, though it is not stable yet"
+    assert [message.body.outline.seq for message in ready.messages] == [2], "its own, though it is not stable yet"
     for node in (1, 3):
         replica.hears(replica.words.signed(replace(own, source=node)))
     for seq in (3, 4):

@@ -11,6 +11,8 @@ from concerted.consensus.pbft.messages import (
     Commit,
     Fetch,
     NewView,
+    Outline,
+    Piece,
     Prepare,
     Prepared,
     PrePrepare,
@@ -18,7 +20,6 @@ from concerted.consensus.pbft.messages import (
     Relay,
     Request,
     Stable,
-    State,
     Status,
     Transfer,
     ViewChange,
@@ -68,8 +69,9 @@ proposals = batches.flatmap(
 bodies = st.one_of(
     pre_prepares, prepares, commits, checkpoints, view_changes, new_views, statuses, proposals,
     st.builds(Proposal, pre_prepares, batches), st.builds(Relay, batches), st.builds(Stable, proofs),
-    st.builds(Fetch, numbers, nodes).map(signed),
-    st.builds(Transfer, st.builds(State, numbers, numbers, st.binary(max_size=3), st.binary(max_size=3))),
+    st.builds(Fetch, numbers, numbers, nodes).map(signed),
+    st.builds(Transfer, st.builds(Outline, numbers, numbers, st.binary(max_size=3), st.tuples(st.binary(max_size=3)))),
+    st.builds(Piece, numbers, numbers, st.binary(max_size=3)),
 )  # fmt: skip
 
 

@@ -10,6 +10,8 @@ from concerted.consensus.pbft.messages import (
     Fetch,
     Message,
     NewView,
+    Outline,
+    Piece,
     Prepare,
     Prepared,
     PrePrepare,
@@ -30,8 +32,8 @@ REQUEST, CHECKPOINT = Request("ann", 4, b"body", b"s"), Checkpoint(5, b"d", 3, b
 LEFT = ViewChange(1, 5, (CHECKPOINT,), (Prepared(HEADER, (PREPARE,)),), 3, b"s")
 BODIES = [
     HEADER, PREPARE, Commit(1, 2, b"d", 3, b"s"), CHECKPOINT, LEFT, NewView(1, (LEFT,), (HEADER,), 3, b"s"),
-    Status(1, True, 2, 3, (4, 5), 6, b"s"), Fetch(5, 3, b"s"), Proposal(HEADER, (REQUEST,)), Relay((REQUEST,)),
-    Stable((CHECKPOINT,)), Transfer(State(5, 6, b"done", b"data")),
+    Status(1, True, 2, 3, (4, 5), 6, b"s"), Fetch(5, 1, 3, b"s"), Proposal(HEADER, (REQUEST,)), Relay((REQUEST,)),
+    Stable((CHECKPOINT,)), Transfer(Outline(5, 6, b"done", (b"d",))), Piece(5, 1, b"data"),
 ]  # fmt: skip
 
 
@@ -58,4 +60,13 @@ def test_digests_differ_when_anything_does() -> None:
     assert len(set(digests)) == len(digests)
     assert digests[0] == NULL
     states = [State(1, 2, b"3", b"4"), State(2, 2, b"3", b"4"), State(1, 2, b"", b"34"), State(1, 2, b"3", b"")]
-    assert len({state.digest() for state in states}) == len(states)
+    assert len({state.outline(9).digest() for state in states}) == len(states)
+
+
+def test_a_state_is_proved_piece_by_piece() -> None:
+    state = State(1, 2, b"3", b"state")
+    outline = state.outline(2)
+    assert [state.piece(number, 2) for number in (1, 2, 3)] == [b"st", b"at", b"e"]
+    assert all(outline.is_piece(number, state.piece(number, 2)) for number in (1, 2, 3))
+    assert not any(outline.is_piece(number, b"st") for number in (0, 2, 3, 4))
+    assert State(1, 2, b"3").outline(2).pieces == ()

@@ -27,7 +27,7 @@ def test_timeouts_double_up_to_a_bound(alone) -> None:
 
 def test_what_is_said_to_all_goes_to_all_others(alone) -> None:
     replica = alone(2).pbft.replica
-    say_to_all(replica, Fetch(1, 2))
+    say_to_all(replica, Fetch(1, 0, 2))
     assert [(message.to, message.source) for message in replica.out.messages] == [(1, 2), (3, 2), (4, 2)]
 
 

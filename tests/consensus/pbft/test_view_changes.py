@@ -335,7 +335,7 @@ def test_a_new_view_brings_the_checkpoint_that_it_rests_on(alone) -> None:
     left = [words.view_change(1, 1), words.view_change(2, 1), words.view_change(4, 1, proof=words.stable(state))]
     backup.hears(words.new_view(1, *left))
     assert backup.pbft.leader == 2
-    assert backup.hears(Transfer(state), source=1).restore.index == 4
+    assert backup.gets(state, source=1).restore.index == 4
     assert backup.hears(words.proposal(5, view=1)).write is not None
 
 
@@ -379,7 +379,7 @@ def test_what_a_new_view_has_beyond_the_watermarks_is_redone_when_they_move(alon
     began = words.new_view(1, *left)
     backup.hears(began)
     assert backup.said(Prepare) == [], "it is at 0, and its high watermark at 4"
-    ready = backup.hears(Transfer(state), source=1)
+    ready = backup.gets(state, source=1)
     nothing = Proposal(began.pre_prepares[0], ())
     assert backup.said(Prepare, ready) == [words.prepare(4, nothing)], "at 5; the batch of 6 is not here"
     assert [each.pre_prepare for each in ready.write.accepted] == [nothing.pre_prepare]

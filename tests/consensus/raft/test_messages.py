@@ -3,9 +3,19 @@
 import msgspec
 import pytest
 
-from concerted.consensus.entries import Entry, Snapshot
+from concerted.consensus.entries import Entry
+from concerted.consensus.pieces import Piece
 from concerted.consensus.quorum import Configuration
-from concerted.consensus.raft.messages import Append, Appended, InstallSnapshot, Message, RequestVote, TimeoutNow, Vote
+from concerted.consensus.raft.messages import (
+    Append,
+    Appended,
+    Arrived,
+    InstallSnapshot,
+    Message,
+    RequestVote,
+    TimeoutNow,
+    Vote,
+)
 
 CONFIGURATION = Configuration.of((1, 2, 3), (4,))
 MESSAGES = [
@@ -13,8 +23,9 @@ MESSAGES = [
     Vote(1, 2, 3, 4, granted=True),
     Append(1, 2, 3, 4, 5, 6, 7, 8, (Entry(6, 3, b"x"), Entry(7, 3), Entry(8, 3, None, CONFIGURATION))),
     Appended(1, 2, 3, 4, success=False, index=5, round=6, hint_index=7, hint_term=8),
-    InstallSnapshot(1, 2, 3, 4, Snapshot(5, 6, CONFIGURATION, b"data"), 7),
+    InstallSnapshot(1, 2, 3, 4, Piece(5, 6, CONFIGURATION, 9, 2, 77, b"data"), 7),
     TimeoutNow(1, 2, 3, 4),
+    Arrived(1, 2, 3, 4, 5, 2, 6, 7),
 ]
 
 

@@ -6,13 +6,19 @@
 import pytest
 
 from concerted.consensus.entries import Entry, Snapshot
-from concerted.consensus.raft.messages import Append, Appended, InstallSnapshot, Vote
+from concerted.consensus.pieces import Sending
+from concerted.consensus.raft.messages import Append, Appended, Arrived, InstallSnapshot, Vote
 
 COMMAND = b"\x94\x00\x01\xc4\x00\x00"  # of a client that opens a session
 
 
 def appends(server) -> list[Append]:
     return server.sent(Append)
+
+
+def whole(snapshot: Snapshot) -> InstallSnapshot:
+    """Make the message by which server 2 sends all of a snapshot in term 2."""
+    return InstallSnapshot(1, 2, 2, 1, Sending(snapshot).piece(100))
 
 
 # The leader
@@ -322,14 +328,14 @@ def test_who_is_too_far_behind_is_sent_the_snapshot(alone) -> None:
     server.ready.clear()
     server.acknowledges(3, 0)
     [sent] = server.sent(InstallSnapshot)
-    assert (sent.to, sent.snapshot.index, sent.snapshot.data) == (3, 2, b"state")
+    assert (sent.to, sent.piece.index, sent.piece.data) == (3, 2, b"state")
 
 
 def test_a_follower_discards_its_whole_log_for_a_snapshot_that_is_news(alone, boxes) -> None:
     """Paper 7: "the follower discards its entire log; it is all superseded by the snapshot"."""
     server = alone(term=2, log=boxes(1, 1))
     snapshot = Snapshot(5, 2, server.raft.log.configuration, b"state")
-    ready = server.hears(InstallSnapshot(1, 2, 2, 1, snapshot))
+    ready = server.hears(whole(snapshot))
     assert (ready.restore, ready.write.snapshot, ready.write.restores) == (snapshot, snapshot, True)
     assert (server.raft.log.last_index, server.raft.log.commit_index, server.log()) == (5, 5, [])
     assert (ready.messages[0].success, ready.messages[0].index) == (True, 5)
@@ -339,7 +345,7 @@ def test_a_snapshot_of_a_prefix_leaves_the_rest_of_the_log(alone, boxes) -> None
     """Paper 7: "If instead the follower receives a snapshot that describes a prefix of its log [...] entries following
     the snapshot are still valid and must be retained"."""
     server = alone(term=2, log=boxes(1, 1, 2))
-    ready = server.hears(InstallSnapshot(1, 2, 2, 1, Snapshot(2, 1, server.raft.log.configuration, b"state")))
+    ready = server.hears(whole(Snapshot(2, 1, server.raft.log.configuration, b"state")))
     assert ready.restore is None
     assert (server.log(), server.raft.log.commit_index) == ([1, 1, 2], 2)
     assert [entry.index for entry in ready.committed] == [1, 2]
@@ -348,7 +354,7 @@ def test_a_snapshot_of_a_prefix_leaves_the_rest_of_the_log(alone, boxes) -> None
 def test_an_old_snapshot_changes_nothing(alone, boxes) -> None:
     server = alone(term=2, log=boxes(1, 1, 2))
     server.append(3, 2, commit=3)
-    ready = server.hears(InstallSnapshot(1, 2, 2, 1, Snapshot(2, 1, server.raft.log.configuration, b"state")))
+    ready = server.hears(whole(Snapshot(2, 1, server.raft.log.configuration, b"state")))
     assert (ready.restore, ready.messages[0].index, server.log()) == (None, 3, [1, 1, 2])
 
 
@@ -358,10 +364,87 @@ def test_a_snapshot_that_was_lost_is_sent_again(alone) -> None:
     server.raft.compact(1, b"state", server.now)
     server.acknowledges(3, 0)
     assert len(server.sent(InstallSnapshot)) == 1
-    for _ in range(7):
-        server.wakes()
-        server.acknowledges(2)
-    assert len(server.sent(InstallSnapshot)) == 1
+    server.wakes()
+    server.acknowledges(2)
+    [again] = server.sent(InstallSnapshot)
+    assert (again.piece.offset, again.piece.data) == (0, b"state")
+
+
+def test_a_large_snapshot_goes_in_pieces_each_when_the_one_before_is_there(alone) -> None:
+    """Paper, figure 13: InstallSnapshot with the offset "where chunk is positioned in the snapshot file"."""
+    server = alone(piece_bytes=3).is_elected()
+    server.acknowledges(2)
+    server.raft.compact(1, b"state", server.now)
+    server.acknowledges(3, 0)
+    [first] = server.sent(InstallSnapshot)
+    server.hears(Arrived(1, 3, 1, 2, 1, 0, 3))
+    [second] = server.sent(InstallSnapshot)
+    assert [(each.piece.offset, each.piece.data) for each in (first, second)] == [(0, b"sta"), (3, b"te")]
+    server.hears(Arrived(1, 3, 1, 2, 1, 0, 3))
+    server.hears(Arrived(1, 3, 1, 9, 1, 3, 5))
+    assert server.sent(InstallSnapshot) == [], "an old answer, and one of another stay"
+    server.acknowledges(3, 1)
+    assert server.raft.followers[3].state == "replicate"
+
+
+def test_a_follower_says_how_much_of_a_snapshot_is_there_until_it_is_whole(alone, boxes) -> None:
+    """Paper, figure 13: "Reply and wait for more data chunks if done is false"."""
+    server = alone(term=2, log=boxes(1, 1))
+    sending = Sending(Snapshot(5, 2, server.raft.log.configuration, b"state"))
+    ready = server.hears(InstallSnapshot(1, 2, 2, 1, sending.piece(3), 7))
+    assert (ready.restore, ready.messages) == (None, (Arrived(2, 1, 2, 1, 5, 0, 3, 7),))
+    assert server.log() == [1, 1], "nothing is used before all of it is there"
+    sending.answered(0, 3)
+    ready = server.hears(InstallSnapshot(1, 2, 2, 1, sending.piece(3)))
+    assert (ready.restore, ready.messages[0].success, ready.messages[0].index) == (sending.snapshot, True, 5)
+
+
+def test_pieces_of_a_leader_put_off_the_next_election(alone) -> None:
+    server = alone(term=2)
+    before = server.raft.next_deadline
+    sending = Sending(Snapshot(5, 2, server.raft.log.configuration, b"state"))
+    server.hears(InstallSnapshot(1, 2, 2, 1, sending.piece(3)), after_s=5.0)
+    assert server.raft.next_deadline == before + 5.0
+
+
+def test_what_has_arrived_of_a_snapshot_is_forgotten_when_entries_were_quicker(alone, boxes) -> None:
+    server = alone(term=2, log=boxes(1, 1))
+    sending = Sending(Snapshot(2, 2, server.raft.log.configuration, b"state"))
+    server.hears(InstallSnapshot(1, 2, 2, 1, sending.piece(3)))
+    server.append(2, 1, commit=2)
+    server.append(2, 1, commit=2)
+    assert server.raft.server.arriving.index == 0
+
+
+@pytest.mark.parametrize("dies_behind", range(1, 5))
+def test_a_follower_that_dies_behind_any_piece_gets_all_of_them_again(room, dies_behind: int) -> None:
+    three = room(piece_bytes=8).elect(1)
+    three.replicas[3].die()
+    three.propose(1, COMMAND)
+    three.replicas[1].compact(0)
+    three.settle()
+    three.replicas[3].start()
+    pieces = three.watch(InstallSnapshot, dies_behind, lambda: three.restart(3))
+    three.pass_time(30.0)
+    assert len(pieces) > dies_behind
+    assert three[3].log.snapshot.index == 2
+    assert three.replicas[3].machine.dump() == three.replicas[1].machine.dump()
+
+
+@pytest.mark.parametrize("dies_behind", range(1, 5))
+def test_a_leader_that_dies_behind_any_piece_leaves_nothing_to_the_next_one(room, dies_behind: int) -> None:
+    three = room(piece_bytes=8).elect(1)
+    three.replicas[3].die()
+    three.propose(1, COMMAND)
+    three.settle()
+    for node in (1, 2):
+        three.replicas[node].compact(0)
+    three.settle()
+    three.replicas[3].start()
+    three.watch(InstallSnapshot, dies_behind, three.replicas[1].die)
+    three.pass_time(60.0)
+    assert three.leader() == 2
+    assert three.replicas[3].machine.index >= 2
 
 
 def test_a_server_that_slept_through_a_compaction_catches_up(room) -> None:

@@ -49,18 +49,21 @@ async def test_all_may_be_away_and_nothing_is_forgotten(running, algorithm: str)
         assert (await there.client.read(LOOK, timeout_s=100)).approved_by == ("ann",)
 
 
+@pytest.mark.parametrize(("every", "length"), [(10, 1), (120, 10_000)], ids=["in one piece", "in several"])
 @pytest.mark.parametrize("algorithm", TRUSTING)
-async def test_one_that_was_away_while_the_log_was_compacted_catches_up(running, algorithm: str) -> None:
-    async with running(algorithm=algorithm, compact_entries=5) as there:
+async def test_one_that_was_away_while_the_log_was_compacted_catches_up(running, algorithm, every, length) -> None:
+    async with running(algorithm=algorithm, compact_entries=every) as there:
         await there.client.do(OPEN, timeout_s=100)
         behind = next(node for node in there.servers if node != there.servers[1].replica.core.leader)
         await there.stop(behind)
-        for number in range(30):
-            await there.client.do(msgspec.structs.replace(OPEN, id=f"d{number}"), timeout_s=100)
-        assert all(each.replica.core.log.snapshot.index >= 5 for each in there.servers.values())
+        for number in range(2 * every + 10):
+            opening = msgspec.structs.replace(OPEN, id=f"d{number}", question="?" * length)
+            await there.client.do(opening, timeout_s=100)
+        assert all(len(each.replica.core.log.snapshot.data) > every * length for each in there.servers.values())
         await there.start(behind)
         alone = GroupClient(msgspec.structs.replace(there.group, replicas={behind: there.group.address(behind)}))
-        assert [each.kind for each in await alone.events("decision:d29", 0, timeout_s=100)] == ["decision.created"]
+        seen = await alone.events(f"decision:d{2 * every + 9}", 0, timeout_s=100)
+        assert [each.kind for each in seen] == ["decision.created"]
         await alone.close()
 
 

@@ -25,8 +25,19 @@ def test_a_hole_in_what_is_carried_out_is_found() -> None:
 
 
 def test_a_snapshot_of_what_was_not_chosen_is_found() -> None:
-    with pytest.raises(Broken, match="takes a snapshot at 3"):
-        Checks({}).stepped(ONE, Ready(restore=Snapshot(index=3, term=1)))
+    checks = Checks({})
+    checks.kept(SimpleNamespace(snapshot=Snapshot(index=3, term=1)))
+    with pytest.raises(Broken, match="takes a snapshot at 3 of what is not chosen"):
+        checks.stepped(ONE, Ready(restore=Snapshot(index=3, term=1)))
+
+
+def test_a_snapshot_that_nobody_had_is_found() -> None:
+    checks = Checks({})
+    checks.stepped(ONE, Ready(committed=(Entry(1, 1, b"a"),)))
+    checks.kept(SimpleNamespace(snapshot=Snapshot(index=1, term=1, data=b"state")))
+    checks.stepped(TWO, Ready(restore=Snapshot(index=1, term=1, data=b"state")))
+    with pytest.raises(Broken, match="state transfer"):
+        checks.stepped(TWO, Ready(restore=Snapshot(index=1, term=1, data=b"stair")))
 
 
 def test_two_leaders_of_one_term_are_found() -> None:

@@ -3,6 +3,7 @@
 from concerted.consensus.entries import Entry, Snapshot
 from concerted.consensus.paxos.storage import Instance
 from concerted.consensus.paxos.storage import Write as PaxosWrite
+from concerted.consensus.pieces import Sending
 from concerted.consensus.quorum import Configuration
 from concerted.consensus.raft.messages import Append, Appended, InstallSnapshot
 from concerted.consensus.raft.storage import Write
@@ -21,8 +22,15 @@ def test_a_message_is_said_without_what_is_as_always() -> None:
 
 def test_a_snapshot_is_said_with_its_members() -> None:
     snapshot = Snapshot(5, 2, Configuration.of((1, 2), (3,)), b"much")
-    told = in_words(InstallSnapshot(2, 1, 3, 1, snapshot))
-    assert told == "InstallSnapshot term=3 session=1 snapshot=(5/2 of <1,2; learners 3>)"
+    assert in_words(Write(9, 3, None, snapshot)) == "term=3 snapshot=(5/2 of <1,2; learners 3>)"
+
+
+def test_a_piece_of_a_snapshot_is_said_with_its_place() -> None:
+    sending = Sending(Snapshot(5, 2, Configuration.of((1, 2)), b"much"))
+    whole = in_words(InstallSnapshot(2, 1, 3, 1, sending.piece(4)))
+    assert whole == "InstallSnapshot term=3 session=1 piece=(5/2 of <1,2>)"
+    part = in_words(InstallSnapshot(2, 1, 3, 1, sending.piece(3)))
+    assert part == "InstallSnapshot term=3 session=1 piece=(5/2 of <1,2>, bytes 0-3 of 4)"
 
 
 def test_a_write_is_said_without_its_number() -> None:

@@ -8,6 +8,7 @@ from concerted.consensus.pbft.messages import (
     Commit,
     Fetch,
     NewView,
+    Piece,
     Prepare,
     Prepared,
     PrePrepare,
@@ -26,7 +27,7 @@ from concerted.sim.pbft.wording import Words
 
 A = (Request("client", 1, msgspec.msgpack.encode(("x", "a"))),)
 HEADER = PrePrepare(0, 3, batch_digest(A), 1)
-STATE = State(2, 2, b"", b"data")
+STATE = State(2, 2, b"", b"data").outline(3)
 PROOF = tuple(Checkpoint(2, STATE.digest(), node) for node in (1, 2, 3))
 
 
@@ -39,8 +40,10 @@ PROOF = tuple(Checkpoint(2, STATE.digest(), node) for node in (1, 2, 3))
         (Commit(0, 3, batch_digest(()), 2), "Commit 0/3 nothing"),
         (PROOF[0], "Checkpoint 2 state A"),
         (Stable(PROOF), "Stable 2 by 1, 2, 3: state A"),
-        (Transfer(STATE), "Transfer 2 state A"),
-        (Fetch(2, 4), "Fetch 2"),
+        (Transfer(STATE), "Transfer 2 state A in 2"),
+        (Fetch(2, 0, 4), "Fetch 2"),
+        (Fetch(2, 1, 4), "Fetch 2 piece 1"),
+        (Piece(2, 1, b"dat"), "Piece 1 of 2"),
         (Relay(A), 'Relay "a"'),
         (Status(1, True, 2, 3, (4, 5), 1), "Status in view 1, executed 3, stable 2, lacks 4, 5"),
         (Status(1, False, 2, 3, (), 1), "Status in no view, wants 1, executed 3, stable 2"),
@@ -60,7 +63,7 @@ def test_each_body_is_a_line(body, told: str) -> None:
 
 def test_states_are_called_by_letters_as_they_come_up() -> None:
     words = Words()
-    assert [words.state(State(2, seq)) for seq in (1, 2, 1)] == ["state A", "state B", "state A"]
+    assert [words.state(State(2, seq).outline(9)) for seq in (1, 2, 1)] == ["state A", "state B", "state A"]
 
 
 def test_a_write_is_what_it_holds() -> None:

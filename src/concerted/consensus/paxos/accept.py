@@ -9,12 +9,21 @@ Source: Lamport, Paxos made simple, 2001; etcd-io/raft for flow control.
 
 from __future__ import annotations
 
-from concerted.consensus.paxos.messages import Accept, Accepted, InstallSnapshot, Refused
+from concerted.consensus.paxos.messages import Accept, Accepted, Arrived, InstallSnapshot, Refused
 from concerted.consensus.paxos.server import Server, follow, grace, promise
 from concerted.consensus.progress import Progress
 from concerted.consensus.quorum import NodeId, agreed
 
-__all__ = ["broadcast", "heartbeat", "take_accept", "take_accepted", "take_snapshot", "try_to_choose", "written"]
+__all__ = [
+    "broadcast",
+    "heartbeat",
+    "take_accept",
+    "take_accepted",
+    "take_arrived",
+    "take_snapshot",
+    "try_to_choose",
+    "written",
+]
 
 # The leader: distinguished proposer, distinguished learner
 
@@ -36,8 +45,8 @@ def heartbeat(server: Server) -> None:
     leading.heartbeat_at = server.now + server.settings.heartbeat_interval_s
     for peer, progress in leading.followers.items():
         if progress.state == "snapshot":
-            if server.now - progress.snapshot_at >= server.settings.election_timeout_s:
-                _send_snapshot(server, peer, progress)  # it, or its answer, was lost
+            if server.now - progress.snapshot_at >= server.settings.heartbeat_interval_s:
+                _send_piece(server, peer, progress)  # it, or its answer, was lost
             _send_accept(server, peer, progress, after=0)
         elif not _send_entries(server, peer, progress):
             _send_accept(server, peer, progress, after=progress.next - 1)
@@ -45,12 +54,9 @@ def heartbeat(server: Server) -> None:
 
 def take_accepted(server: Server, message: Accepted) -> None:
     """Learn from an acceptor's answer up to where it has accepted all, or where slots are missing."""
-    leading = server.leading
-    if (message.ballot, message.session) != (server.promised, leading.session):
+    progress = _heard(server, message)
+    if progress is None:
         return
-    progress = leading.followers[message.source]
-    progress.active = True
-    progress.round = max(progress.round, message.round)
     if message.index >= message.after:
         assert message.index <= server.log.last_index, f"{message} is of more than leader {server.id} has"
         if progress.acknowledged(message.index):
@@ -58,6 +64,24 @@ def take_accepted(server: Server, message: Accepted) -> None:
     elif not progress.refused(message.after, message.index):
         return
     _send_entries(server, message.source, progress)
+
+
+def take_arrived(server: Server, message: Arrived) -> None:
+    """Learn from a replica's answer how much of the snapshot it has, and send what comes next."""
+    progress = _heard(server, message)
+    if progress is not None and progress.piece_arrived(message.index, message.offset, message.arrived_bytes):
+        _send_piece(server, message.source, progress)
+
+
+def _heard(server: Server, message: Accepted | Arrived) -> Progress | None:
+    """Take note that a replica has answered; None if that is about another ballot or campaign, and does not count."""
+    leading = server.leading
+    if (message.ballot, message.session) != (server.promised, leading.session):
+        return None
+    progress = leading.followers[message.source]
+    progress.active = True
+    progress.round = max(progress.round, message.round)
+    return progress
 
 
 def try_to_choose(server: Server) -> None:
@@ -86,7 +110,7 @@ def _send_entries(server: Server, peer: NodeId, progress: Progress) -> bool:
     while progress.next <= log.last_index and progress.may_send(settings.window):
         sent = True
         if progress.next <= log.snapshot.index:
-            _send_snapshot(server, peer, progress)
+            _send_piece(server, peer, progress)
         else:
             _send_accept(server, peer, progress, after=progress.next - 1, count=settings.batch_count)
     return sent
@@ -103,11 +127,11 @@ def _send_accept(server: Server, peer: NodeId, progress: Progress, *, after: int
     )
 
 
-def _send_snapshot(server: Server, peer: NodeId, progress: Progress) -> None:
-    """Send the snapshot: the leader's log does not hold what this replica lacks."""
-    leading, snapshot = server.leading, server.log.snapshot
-    progress.sent_snapshot(snapshot.index, server.now)
-    server.messages.append(InstallSnapshot(peer, server.id, server.promised, leading.session, snapshot, leading.round))
+def _send_piece(server: Server, peer: NodeId, progress: Progress) -> None:
+    """Send what comes next of the snapshot: the leader's log does not hold what this replica lacks."""
+    leading = server.leading
+    piece = progress.next_piece(server.log.snapshot, server.settings.piece_bytes, server.now)
+    server.messages.append(InstallSnapshot(peer, server.id, server.promised, leading.session, piece, leading.round))
 
 
 # The acceptor and learner
@@ -129,13 +153,23 @@ def take_accept(server: Server, message: Accept) -> None:
 
 
 def take_snapshot(server: Server, message: InstallSnapshot) -> None:
-    """Take the leader's snapshot in the place of the slots up to its index, unless all of that is known."""
+    """Take the leader's snapshot, once it is whole, in the place of the slots up to its index, unless all is known."""
     if not _hear(server, message):
         return
-    if message.snapshot.index > server.log.commit_index:
-        server.log.restore(message.snapshot)
-        server.restore = message.snapshot
-    _answer(server, message, after=message.snapshot.index)
+    piece, arriving = message.piece, server.arriving
+    if piece.index > server.log.commit_index:
+        snapshot = arriving.take((message.source, message.ballot, message.session), piece)
+        if snapshot is None:
+            server.messages.append(
+                Arrived(
+                    message.source, server.id, message.ballot, message.session, piece.index, piece.offset,
+                    arriving.size_bytes, message.round,
+                )
+            )  # fmt: skip
+            return
+        server.log.restore(snapshot)
+        server.restore = snapshot
+    _answer(server, message, after=piece.index)
 
 
 def _hear(server: Server, message: Accept | InstallSnapshot) -> bool:
@@ -150,6 +184,8 @@ def _hear(server: Server, message: Accept | InstallSnapshot) -> bool:
     server.leader = server.granted_to = message.source
     server.granted_until = server.now + server.settings.election_timeout_s
     server.election_at = server.now + grace(server)
+    if 0 < server.arriving.index <= server.log.commit_index:
+        server.arriving.forget()  # what is chosen came first
     return True
 
 

@@ -1,4 +1,4 @@
-"""What Paxos replicas say to each other: six messages about the log, and six about single values.
+"""What Paxos replicas say to each other: seven messages about the log, and six about single values.
 
 The names are the paper's.  All are frozen.  Every message carries the ballot that it is about, and every reply the
 `session` of what it answers as well: the number that the asker gave to this campaign or attempt.  A reply about another
@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import msgspec
 
-from concerted.consensus.entries import Entry, Snapshot
+from concerted.consensus.entries import Entry
 from concerted.consensus.paxos.ballot import Ballot
+from concerted.consensus.pieces import Piece
 from concerted.consensus.quorum import NodeId
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "AcceptValue",
     "Accepted",
     "AcceptedValue",
+    "Arrived",
     "Chosen",
     "InstallSnapshot",
     "Message",
@@ -58,7 +60,7 @@ class Prepare(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
 class Promise(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
     """Phase 1b: the promise, and what was accepted in the slots after `after` up to `upto`; `is_last` ends it.
 
-    commit: up to here everything is chosen.  snapshot: stands for the first of these slots, if they are compacted away.
+    commit: up to here everything is chosen.
     """
 
     to: NodeId
@@ -70,12 +72,11 @@ class Promise(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
     commit: int
     accepted: tuple[Proposal, ...] = ()
     is_last: bool = True
-    snapshot: Snapshot | None = None
     pre: bool = False
 
 
 class Refused(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
-    """Neither promised nor accepted.  ballot: what was refused.  promised: the ballot that was promised instead.
+    """Neither promised nor accepted.  ballot: what was refused.  promised: the highest that was promised.
 
     "It is probably a good idea to abandon a proposal if some proposer has begun trying to issue a higher-numbered
     one", so acceptors tell (2.3).
@@ -121,13 +122,29 @@ class Accepted(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=5):
 
 
 class InstallSnapshot(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=6):
-    """The leader's snapshot, for a replica that lacks what the leader's log holds no more."""
+    """A piece of the leader's snapshot, for a replica that lacks what the leader's log holds no more."""
 
     to: NodeId
     source: NodeId
     ballot: Ballot
     session: int
-    snapshot: Snapshot
+    piece: Piece
+    round: int = 0
+
+
+class Arrived(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=13):
+    """The answer to InstallSnapshot while the snapshot is not whole; when it is, that is Accepted.
+
+    index: of the snapshot; offset: of the piece that is answered.  arrived_bytes: how much of the snapshot is here.
+    """
+
+    to: NodeId
+    source: NodeId
+    ballot: Ballot
+    session: int
+    index: int
+    offset: int
+    arrived_bytes: int
     round: int = 0
 
 
@@ -200,4 +217,4 @@ class Chosen(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=12):
 
 
 ValueMessage = PrepareValue | PromiseValue | AcceptValue | AcceptedValue | RefusedValue | Chosen
-Message = Prepare | Promise | Refused | Accept | Accepted | InstallSnapshot | ValueMessage
+Message = Prepare | Promise | Refused | Accept | Accepted | InstallSnapshot | Arrived | ValueMessage

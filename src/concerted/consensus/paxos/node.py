@@ -27,6 +27,7 @@ from concerted.consensus.paxos.log import Log
 from concerted.consensus.paxos.messages import (
     Accept,
     Accepted,
+    Arrived,
     InstallSnapshot,
     Message,
     Prepare,
@@ -141,6 +142,9 @@ class Paxos:
             case Accepted():
                 if server.role == "leader":
                     accept.take_accepted(server, message)
+            case Arrived():
+                if server.role == "leader":
+                    accept.take_arrived(server, message)
             case _:
                 self._synod.receive(message)
         return self._ready()

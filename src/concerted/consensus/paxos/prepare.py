@@ -4,10 +4,12 @@ A new leader "executes phase 1 [...] for infinitely many instances", with one ba
 with what they have accepted in the open slots, and with what is chosen and the new leader does not know yet.  Then, for
 each open slot, the leader proposes the value of the highest-numbered proposal reported, or, where none is, a no-op.
 
-Three measures keep a working leader in office; the paper leaves the choice of a leader open.  Nobody raises the ballot
-before a majority has said that it would promise it.  Who hears a leader promises nobody else anything for an election
-timeout, by its own clock; the lease rests on that too.  A leader that a majority does not answer for that long gives
-up.
+The paper leaves the choice of a leader open.  Who lacks what an acceptor has compacted away is refused by it: that one
+is to be led, and sent the snapshot in pieces.  Whoever knows most to be chosen is refused by nobody for this.
+
+Three measures keep a working leader in office.  Nobody raises the ballot before a majority has said that it would
+promise it.  Who hears a leader promises nobody else anything for an election timeout, by its own clock; the lease rests
+on that too.  A leader that a majority does not answer for that long gives up.
 
 Source: Lamport, Paxos made simple, 2001; Ongaro's thesis 2014, sections 4.2.3, 6.2 and 9.6 for the measures.
 """
@@ -83,10 +85,7 @@ def _ask(server: Server, peer: NodeId, after: int, *, pre: bool = False) -> None
 
 def _learn_chosen(server: Server, message: Promise) -> None:
     """Learn what the acceptor knows to be chosen and this replica does not: whatever the ballot, it never changes."""
-    log, snapshot = server.log, message.snapshot
-    if snapshot is not None and snapshot.index > log.commit_index:
-        log.restore(snapshot)
-        server.restore = snapshot
+    log = server.log
     for proposal in message.accepted:
         if log.commit_index + 1 == proposal.entry.index <= message.commit:
             log.accept(server.promised, proposal.entry)
@@ -123,7 +122,8 @@ def take_prepare(server: Server, message: Prepare) -> None:
     than n and with the highest-numbered proposal (if any) that it has accepted."
     """
     again = message.ballot == server.promised and not message.pre  # for the next part, or its answer was lost
-    if not again and (message.ballot <= server.promised or is_bound(server, owner_of(message.ballot))):
+    lacks = message.after < server.log.snapshot.index
+    if lacks or (not again and (message.ballot <= server.promised or is_bound(server, owner_of(message.ballot)))):
         refused = Refused(message.source, server.id, message.ballot, message.session, server.promised)
         server.messages.append(refused)
     elif message.pre:
@@ -147,8 +147,7 @@ def is_bound(server: Server, candidate: NodeId) -> bool:
 def _part(server: Server, message: Prepare) -> Promise:
     """Tell what was accepted in the slots after those that the proposer knows of, as much as fits into a message."""
     log, settings = server.log, server.settings
-    begin = max(message.after, log.snapshot.index)
-    accepted, upto = log.page(begin, settings.batch_count, settings.batch_bytes)
+    accepted, upto = log.page(message.after, settings.batch_count, settings.batch_bytes)
     return Promise(
         to=message.source,
         source=server.id,
@@ -159,7 +158,6 @@ def _part(server: Server, message: Prepare) -> Promise:
         commit=log.commit_index,
         accepted=accepted,
         is_last=upto >= log.last_index,
-        snapshot=log.snapshot if message.after < log.snapshot.index else None,
     )
 
 

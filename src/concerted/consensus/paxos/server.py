@@ -22,6 +22,7 @@ from concerted.consensus.paxos.ballot import Ballot
 from concerted.consensus.paxos.log import Log
 from concerted.consensus.paxos.messages import Message, Proposal
 from concerted.consensus.paxos.settings import Settings
+from concerted.consensus.pieces import Arriving
 from concerted.consensus.progress import Progress
 from concerted.consensus.quorum import Configuration, NodeId
 from concerted.consensus.ready import ReadId
@@ -81,6 +82,7 @@ class Server:
     promised: persistent, as the log is.  seen: the highest ballot that anybody has spoken of.  leader: who leads in
     the promised ballot, as far as is known.  granted_to, granted_until: whom it has heard lead, and until when it
     promises nobody else anything; None: it cannot know, and nobody at all.  election_at: when to campaign.
+    arriving: the snapshot of which a leader has sent pieces.
     """
 
     id: NodeId
@@ -98,6 +100,7 @@ class Server:
     campaigns: int = 0
     campaign: Campaign | None = None
     leadership: Leadership | None = None
+    arriving: Arriving = field(default_factory=Arriving)
     messages: list[Message] = field(default_factory=list)
     restore: Snapshot | None = None
     new_snapshot: Snapshot | None = None

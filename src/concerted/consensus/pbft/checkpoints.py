@@ -1,10 +1,15 @@
 """Garbage collection (4.3): checkpoints that 2f + 1 have signed, watermarks, and the state of others for who is behind.
 
     executed, n mod K = 0 --its snapshot is durable--> CHECKPOINT(n, d) --2f + 1 match--> stable: all up to n is gone
-    2f + 1 match and it is not executed here --> target --FETCH, a state with that digest--> restored, stable
+    2f + 1 match and it is not executed here --> target --FETCH, an outline with that digest--> arriving
+    arriving --FETCH each piece, with the digest in the outline--> restored, stable;  --a newer target--> it begins anew
 
-Source: Castro & Liskov 1999, section 4.3; Castro's thesis 2001, section 5.3 (state transfer; here the state is one
-message, asked of one replica after the other).
+What is signed of a state is its outline, with a digest for each piece.  So each piece is proved by itself, whoever
+sends it; a liar cannot spoil what others have sent, and pieces of two states are never mixed.  One piece is asked for
+at a time, of one replica; in time of the next one, which goes on where that one was.
+
+Source: Castro & Liskov 1999, section 4.3; Castro's thesis 2001, section 5.3 (state transfer; there the pieces are a
+tree, here a list).
 """
 
 from __future__ import annotations
@@ -15,11 +20,20 @@ from concerted.consensus.pbft.agreement import execute, propose, redo
 from concerted.consensus.pbft.certificates import is_stable
 from concerted.consensus.pbft.done import Done
 from concerted.consensus.pbft.evidence import accuse
-from concerted.consensus.pbft.messages import Checkpoint, Fetch, Message, Stable, State, Transfer
-from concerted.consensus.pbft.replica import Replica, say_to_all
+from concerted.consensus.pbft.messages import Body, Checkpoint, Fetch, Message, Piece, Stable, State, Transfer
+from concerted.consensus.pbft.replica import Arriving, Replica, outline_of, say_to_all
 from concerted.consensus.pbft.storage import Held
 
-__all__ = ["adopt", "ask_for_state", "take_checkpoint", "take_fetch", "take_snapshot", "take_stable", "take_transfer"]
+__all__ = [
+    "adopt",
+    "ask_for_state",
+    "take_checkpoint",
+    "take_fetch",
+    "take_piece",
+    "take_snapshot",
+    "take_stable",
+    "take_transfer",
+]
 
 KEPT = 4  # checkpoints of each replica: the newest
 
@@ -30,7 +44,7 @@ def take_snapshot(replica: Replica, data: bytes) -> None:
     replica.compacting = False
     replica.snapshots[state.seq] = state
     replica.out.states.append(state)
-    checkpoint = replica.seal.sign(Checkpoint(state.seq, state.digest(), replica.id))
+    checkpoint = replica.seal.sign(Checkpoint(state.seq, outline_of(replica, state).digest(), replica.id))
     replica.checkpoints.setdefault(replica.id, {})[state.seq] = checkpoint
     say_to_all(replica, checkpoint)
     if replica.target and replica.target[0].seq == state.seq:
@@ -78,10 +92,14 @@ def adopt(replica: Replica, proof: Sequence[Checkpoint]) -> None:
         return
     if seq in replica.snapshots:
         state = replica.snapshots[seq]
-        assert state.digest() == digest, f"the state of replica {replica.id} after {seq} is not that of all others"
+        own = outline_of(replica, state).digest()
+        assert own == digest, f"the state of replica {replica.id} after {seq} is not that of all others"
         _stabilise(replica, Held(state, tuple(proof)))
     elif not replica.target or replica.target[0].seq < seq:
         replica.target = tuple(proof)
+        if replica.arriving is not None:  # of an older one, which others have forgotten by now
+            replica.arriving = None
+            ask_for_state(replica)
 
 
 def _stabilise(replica: Replica, held: Held) -> None:
@@ -89,11 +107,12 @@ def _stabilise(replica: Replica, held: Held) -> None:
     replica.held = replica.out.snapshot = held
     replica.slots = {seq: slot for seq, slot in replica.slots.items() if seq > held.seq}
     replica.snapshots = {seq: state for seq, state in replica.snapshots.items() if seq > held.seq}
+    replica.outlines = {seq: outline for seq, outline in replica.outlines.items() if seq >= held.seq}
     for known in replica.checkpoints.values():
         for seq in [seq for seq in known if seq <= held.seq]:
             del known[seq]
     if replica.target and replica.target[0].seq <= held.seq:
-        replica.target, replica.asked = (), 0
+        replica.target, replica.asked, replica.arriving = (), 0, None
     replica.next_seq = max(replica.next_seq, held.seq + 1)
     if replica.active:
         redo(replica)
@@ -104,32 +123,65 @@ def _stabilise(replica: Replica, held: Held) -> None:
 
 
 def ask_for_state(replica: Replica) -> None:
-    """Ask one replica for the state at the target; the next time another one, since any may lie or be silent."""
+    """Ask one replica for what is missing at the target; the next time another one, since any may lie or be silent."""
     if replica.target:
-        node = replica.others[replica.asked % len(replica.others)]
         replica.asked += 1
-        replica.out.messages.append(
-            Message(node, replica.id, replica.seal.sign(Fetch(replica.target[0].seq, replica.id)))
-        )
+        _ask(replica)
+
+
+def _ask(replica: Replica) -> None:
+    """Ask the replica whose turn it is."""
+    node = replica.others[(replica.asked - 1) % len(replica.others)]
+    piece = 0 if replica.arriving is None else replica.arriving.next
+    fetch = replica.seal.sign(Fetch(replica.target[0].seq, piece, replica.id))
+    replica.out.messages.append(Message(node, replica.id, fetch))
 
 
 def take_fetch(replica: Replica, message: Fetch) -> None:
-    """Send the state that is asked for, or the newer one that is stable here, with its proof."""
+    """Send what is asked for of a state, or the outline of the newer one that is stable here, with its proof."""
     state = replica.held.state if message.seq <= replica.stable else replica.snapshots.get(message.seq)
     if message.source == replica.id or state is None or not replica.seal.is_valid(message) or message.seq < 1:
         return
-    if state.seq != message.seq:
-        replica.out.messages.append(Message(message.source, replica.id, Stable(replica.held.proof)))
-    replica.out.messages.append(Message(message.source, replica.id, Transfer(state)))
+    answers: list[Body] = [Stable(replica.held.proof)] if state.seq != message.seq else []
+    if answers or message.piece == 0:
+        answers.append(Transfer(outline_of(replica, state)))
+    elif 0 < message.piece <= len(outline_of(replica, state).pieces):
+        data = state.piece(message.piece, replica.settings.piece_bytes)
+        answers.append(Piece(state.seq, message.piece, data))
+    replica.out.messages += [Message(message.source, replica.id, body) for body in answers]
 
 
 def take_transfer(replica: Replica, message: Transfer) -> None:
-    """Become what others are, if the state is the one that 2f + 1 have signed the digest of."""
-    state = message.state
-    if not replica.target or state.seq <= replica.executed:
+    """Begin to fetch a state, if its outline is the one that 2f + 1 have signed the digest of."""
+    outline = message.outline
+    if not replica.target or outline.seq <= replica.executed or replica.arriving is not None:
         return
-    if (state.seq, state.digest()) != (replica.target[0].seq, replica.target[0].digest):
+    if (outline.seq, outline.digest()) != (replica.target[0].seq, replica.target[0].digest):
         return
+    replica.arriving = Arriving(outline)
+    _go_on(replica, replica.arriving)
+
+
+def take_piece(replica: Replica, message: Piece) -> None:
+    """Take a piece of the state that is being fetched, if it is the next one and as it was proved."""
+    arriving = replica.arriving
+    if arriving is None or (message.seq, message.number) != (arriving.outline.seq, arriving.next):
+        return
+    if arriving.outline.is_piece(message.number, message.data):
+        arriving.pieces.append(message.data)
+        _go_on(replica, arriving)
+
+
+def _go_on(replica: Replica, arriving: Arriving) -> None:
+    """Ask for the next piece; or become what others are, when there is none."""
+    outline = arriving.outline
+    if outline.seq <= replica.executed:
+        return
+    if arriving.next:
+        _ask(replica)
+        return
+    state = State(outline.seq, outline.index, outline.done, b"".join(arriving.pieces))
+    replica.outlines[state.seq] = outline
     replica.done = Done.load(replica.settings.numbers_count, state.done)
     replica.executed, replica.index = state.seq, state.index
     replica.compacting = False

@@ -21,9 +21,9 @@ import msgspec
 from concerted.consensus.quorum import NodeId
 
 __all__ = [
-    "NULL", "Batch", "Body", "Checkpoint", "Commit", "Fetch", "Message", "NewView", "PrePrepare", "Prepare", "Prepared",
-    "Proposal", "Relay", "Request", "Stable", "State", "Statement", "Status", "Transfer", "ViewChange", "Vote",
-    "batch_digest", "encoded", "read_request", "unsigned",
+    "NULL", "Batch", "Body", "Checkpoint", "Commit", "Fetch", "Message", "NewView", "Outline", "Piece", "PrePrepare",
+    "Prepare", "Prepared", "Proposal", "Relay", "Request", "Stable", "State", "Statement", "Status", "Transfer",
+    "ViewChange", "Vote", "batch_digest", "encoded", "read_request", "unsigned",
 ]  # fmt: skip
 
 
@@ -135,9 +135,10 @@ class Status(msgspec.Struct, frozen=True, array_like=True, tag=7):
 
 
 class Fetch(msgspec.Struct, frozen=True, array_like=True, tag=8):
-    """A replica that is behind asks for the state at a checkpoint."""
+    """A replica that is behind asks for the state at a checkpoint: for a piece of it, or (piece 0) its outline."""
 
     seq: int
+    piece: int
     source: NodeId
     signature: bytes = b""
 
@@ -172,22 +173,53 @@ class State(msgspec.Struct, frozen=True, array_like=True):
     done: bytes = b""
     data: bytes = b""
 
+    def piece(self, number: int, size_bytes: int) -> bytes:
+        """Return a piece of its data; the first is number 1."""
+        return self.data[(number - 1) * size_bytes : number * size_bytes]
+
+    def outline(self, piece_bytes: int) -> Outline:
+        """Return what is signed of it.  piece_bytes: of each piece but the last; the same at all replicas."""
+        count = -(-len(self.data) // piece_bytes)
+        pieces = (hashlib.sha256(self.piece(number, piece_bytes)).digest() for number in range(1, count + 1))
+        return Outline(self.seq, self.index, self.done, tuple(pieces))
+
+
+class Outline(msgspec.Struct, frozen=True, array_like=True):
+    """A state without its data.  pieces: the SHA-256 digest of each piece of that, so that each can be proved alone."""
+
+    seq: int
+    index: int
+    done: bytes
+    pieces: tuple[bytes, ...]
+
     def digest(self) -> bytes:
-        """Return what checkpoints say of it."""
+        """Return what checkpoints say of the state."""
         return _digest(self)
+
+    def is_piece(self, number: int, data: bytes) -> bool:
+        """Say whether this is a piece of the data of the state."""
+        return 0 < number <= len(self.pieces) and hashlib.sha256(data).digest() == self.pieces[number - 1]
 
 
 class Transfer(msgspec.Struct, frozen=True, array_like=True, tag=12):
-    """The answer to Fetch (4.3; thesis 5.3)."""
+    """The answer to Fetch: of what the state consists (4.3; thesis 5.3)."""
 
-    state: State
+    outline: Outline
+
+
+class Piece(msgspec.Struct, frozen=True, array_like=True, tag=13):
+    """The answer to Fetch of a piece (thesis 5.3)."""
+
+    seq: int
+    number: int
+    data: bytes
 
 
 Vote = PrePrepare | Prepare | Commit
 Statement = PrePrepare | Prepare | Commit | Checkpoint | ViewChange | NewView | Status | Fetch
 Body = (
     PrePrepare | Prepare | Commit | Checkpoint | ViewChange | NewView | Status | Fetch | Proposal | Relay | Stable
-    | Transfer
+    | Transfer | Piece
 )  # fmt: skip
 
 

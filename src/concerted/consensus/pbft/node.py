@@ -32,6 +32,7 @@ from concerted.consensus.pbft.messages import (
     Fetch,
     Message,
     NewView,
+    Piece,
     Prepare,
     PrePrepare,
     Proposal,
@@ -127,6 +128,8 @@ class Pbft:
                 checkpoints.take_fetch(replica, body)
             case Transfer():
                 checkpoints.take_transfer(replica, body)
+            case Piece():
+                checkpoints.take_piece(replica, body)
             case ViewChange():
                 view_changes.take_view_change(replica, body)
             case NewView():

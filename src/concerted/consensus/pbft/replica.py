@@ -29,6 +29,7 @@ from concerted.consensus.pbft.messages import (
     Commit,
     Message,
     NewView,
+    Outline,
     Prepare,
     Prepared,
     PrePrepare,
@@ -43,7 +44,7 @@ from concerted.consensus.pbft.storage import Held
 from concerted.consensus.quorum import NodeId
 from concerted.consensus.ready import Evidence
 
-__all__ = ["Output", "Replica", "Slot", "Waiting", "say_to_all", "slot_at", "timeout_s"]
+__all__ = ["Arriving", "Output", "Replica", "Slot", "Waiting", "outline_of", "say_to_all", "slot_at", "timeout_s"]
 
 Key = tuple[str, int]
 MOST_DOUBLINGS = 60  # of a timeout, which has a bound of its own
@@ -87,6 +88,19 @@ class Waiting:
 
 
 @dataclass(slots=True)
+class Arriving:
+    """A state that is fetched.  outline: as it was proved.  pieces: the first of it, each as the outline has it."""
+
+    outline: Outline
+    pieces: list[bytes] = field(default_factory=list)
+
+    @property
+    def next(self) -> int:
+        """The number of the first piece that is missing; 0: none is."""
+        return len(self.pieces) + 1 if len(self.pieces) < len(self.outline.pieces) else 0
+
+
+@dataclass(slots=True)
 class Output:
     """What goes out with the next Ready."""
 
@@ -110,7 +124,8 @@ class Replica:
     held: the last stable checkpoint.  executed, index, done: how far the log was handed out, entries that came of it,
     and whose requests these were.  compacting: the snapshot after `executed` was asked for and has not come.
     snapshots: own states at checkpoints that are not stable yet.  checkpoints: by replica and number, what it says of
-    its state.  target: a stable checkpoint that this replica is behind.  asked: how many were asked for its state.
+    its state.  target: a stable checkpoint that this replica is behind.  asked: how many were asked for its state;
+    arriving: what is here of it.  outlines: of own states, by number.
 
     view_changes: of each replica the one for the latest view.  new_view: what this view began with; None in the first.
     view_until: when to give up waiting for a new view.  attempts: view changes in a row without anything carried out.
@@ -136,6 +151,8 @@ class Replica:
     checkpoints: dict[NodeId, dict[int, Checkpoint]] = field(default_factory=dict)
     target: tuple[Checkpoint, ...] = ()
     asked: int = 0
+    arriving: Arriving | None = None
+    outlines: dict[int, Outline] = field(default_factory=dict)
     view_changes: dict[NodeId, ViewChange] = field(default_factory=dict)
     new_view: NewView | None = None
     view_until: float | None = None
@@ -184,6 +201,13 @@ def slot_at(replica: Replica, seq: int) -> Slot:
 def say_to_all(replica: Replica, body: Body) -> None:
     """Send the same to all others."""
     replica.out.messages += [Message(node, replica.id, body) for node in replica.others]
+
+
+def outline_of(replica: Replica, state: State) -> Outline:
+    """Return the outline of a state of this replica's own, which is computed once.  O(its data)."""
+    if state.seq not in replica.outlines:
+        replica.outlines[state.seq] = state.outline(replica.settings.piece_bytes)
+    return replica.outlines[state.seq]
 
 
 def timeout_s(replica: Replica) -> float:

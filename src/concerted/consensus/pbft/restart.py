@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from concerted.consensus.pbft.agreement import accept
 from concerted.consensus.pbft.messages import Checkpoint, Commit
-from concerted.consensus.pbft.replica import Output, Replica, Slot, slot_at
+from concerted.consensus.pbft.replica import Output, Replica, Slot, outline_of, slot_at
 from concerted.consensus.pbft.storage import Stored
 from concerted.consensus.pbft.view_changes import resume
 
@@ -24,7 +24,7 @@ def restored(replica: Replica, stored: Stored) -> None:
     replica.status_at = replica.now
     for state in stored.states:
         replica.snapshots[state.seq] = state
-        said = replica.seal.sign(Checkpoint(state.seq, state.digest(), replica.id))
+        said = replica.seal.sign(Checkpoint(state.seq, outline_of(replica, state).digest(), replica.id))
         replica.checkpoints.setdefault(replica.id, {})[state.seq] = said
     for proposal in stored.accepted:
         slot_at(replica, proposal.pre_prepare.seq).batches[proposal.pre_prepare.digest] = proposal.batch

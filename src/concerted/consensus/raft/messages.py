@@ -1,4 +1,4 @@
-"""What Raft servers say to each other: six messages.
+"""What Raft servers say to each other: seven messages.
 
 The names are the paper's.  All are frozen.  Every message carries its sender's term, and every reply the `session` of
 what it answers: a number that the asker gave to this campaign, or to this stay of a follower in its care.  A reply from
@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import msgspec
 
-from concerted.consensus.entries import Entry, Snapshot
+from concerted.consensus.entries import Entry
+from concerted.consensus.pieces import Piece
 from concerted.consensus.quorum import NodeId
 
 __all__ = [
     "Append",
     "Appended",
+    "Arrived",
     "InstallSnapshot",
     "Message",
     "RequestVote",
@@ -91,13 +93,13 @@ class Appended(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=4):
 
 
 class InstallSnapshot(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=5):
-    """The leader's snapshot, for a follower that lacks what the leader's log holds no more (7)."""
+    """A piece of the leader's snapshot, for a follower that lacks what the leader's log holds no more (7)."""
 
     to: NodeId
     source: NodeId
     term: int
     session: int
-    snapshot: Snapshot
+    piece: Piece
     round: int = 0
 
 
@@ -110,4 +112,20 @@ class TimeoutNow(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=6):
     session: int
 
 
-Message = RequestVote | Vote | Append | Appended | InstallSnapshot | TimeoutNow
+class Arrived(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=7):
+    """The answer to InstallSnapshot while the snapshot is not whole; when it is, that is Appended (figure 13).
+
+    index: of the snapshot; offset: of the piece that is answered.  arrived_bytes: how much of the snapshot is here.
+    """
+
+    to: NodeId
+    source: NodeId
+    term: int
+    session: int
+    index: int
+    offset: int
+    arrived_bytes: int
+    round: int = 0
+
+
+Message = RequestVote | Vote | Append | Appended | InstallSnapshot | TimeoutNow | Arrived

@@ -21,7 +21,16 @@ from concerted.consensus.progress import Progress
 from concerted.consensus.quorum import NodeId
 from concerted.consensus.raft import elections, membership, reads, replication, transfer
 from concerted.consensus.raft.log import Log
-from concerted.consensus.raft.messages import Append, Appended, InstallSnapshot, Message, RequestVote, TimeoutNow, Vote
+from concerted.consensus.raft.messages import (
+    Append,
+    Appended,
+    Arrived,
+    InstallSnapshot,
+    Message,
+    RequestVote,
+    TimeoutNow,
+    Vote,
+)
 from concerted.consensus.raft.server import Role, Server, follow, grace
 from concerted.consensus.raft.settings import Settings
 from concerted.consensus.raft.storage import Stored, Write
@@ -98,6 +107,9 @@ class Raft:
                 elections.take_vote(server, message)
             case InstallSnapshot():
                 replication.take_snapshot(server, message)
+            case Arrived():
+                if server.role == "leader":
+                    replication.take_arrived(server, message)
             case TimeoutNow():
                 elections.take_timeout_now(server, message)
         return self._ready()

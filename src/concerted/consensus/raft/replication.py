@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from concerted.consensus.progress import Progress
 from concerted.consensus.quorum import NodeId, agreed
-from concerted.consensus.raft.messages import Append, Appended, InstallSnapshot
+from concerted.consensus.raft.messages import Append, Appended, Arrived, InstallSnapshot
 from concerted.consensus.raft.server import Server, follow, grace
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "heartbeat",
     "take_append",
     "take_appended",
+    "take_arrived",
     "take_snapshot",
     "try_to_commit",
 ]
@@ -39,8 +40,8 @@ def heartbeat(server: Server) -> None:
     leading.heartbeat_at = server.now + server.settings.heartbeat_interval_s
     for peer, progress in leading.followers.items():
         if progress.state == "snapshot":
-            if server.now - progress.snapshot_at >= server.settings.election_timeout_s:
-                _send_snapshot(server, peer, progress)  # it, or its answer, was lost
+            if server.now - progress.snapshot_at >= server.settings.heartbeat_interval_s:
+                _send_piece(server, peer, progress)  # it, or its answer, was lost
             _send_append(server, peer, progress, after=0)
         elif not _send_entries(server, peer, progress):
             _send_append(server, peer, progress, after=progress.next - 1)
@@ -60,11 +61,9 @@ def care_for_members(server: Server) -> None:
 
 def take_appended(server: Server, message: Appended) -> None:
     """Learn from a follower's answer: what it has, or where to look for what we have in common (5.3)."""
-    progress = server.leading.followers.get(message.source)
-    if progress is None or progress.session != message.session:
-        return  # said by, or to, somebody else of this name
-    progress.active = True
-    progress.round = max(progress.round, message.round)
+    progress = _heard(server, message)
+    if progress is None:
+        return
     if message.success:
         assert message.index <= server.log.last_index, f"{message} is of more than leader {server.id} has"
         if progress.acknowledged(message.index):
@@ -74,6 +73,23 @@ def take_appended(server: Server, message: Appended) -> None:
         if not progress.refused(message.index, hint):
             return
     _send_entries(server, message.source, progress)
+
+
+def take_arrived(server: Server, message: Arrived) -> None:
+    """Learn from a follower's answer how much of the snapshot it has, and send what comes next."""
+    progress = _heard(server, message)
+    if progress is not None and progress.piece_arrived(message.index, message.offset, message.arrived_bytes):
+        _send_piece(server, message.source, progress)
+
+
+def _heard(server: Server, message: Appended | Arrived) -> Progress | None:
+    """Take note that a follower has answered; None if that is said by, or to, somebody else of this name."""
+    progress = server.leading.followers.get(message.source)
+    if progress is None or progress.session != message.session:
+        return None
+    progress.active = True
+    progress.round = max(progress.round, message.round)
+    return progress
 
 
 def try_to_commit(server: Server) -> None:
@@ -108,7 +124,7 @@ def _send_append(server: Server, peer: NodeId, progress: Progress, *, after: int
     log, settings = server.log, server.settings
     prev_term = 0 if after == 0 else log.term_at(after)
     if prev_term is None or (count and after < log.snapshot.index):
-        _send_snapshot(server, peer, progress)
+        _send_piece(server, peer, progress)
         return False
     entries = log.batch(after, count, settings.batch_bytes) if count else ()
     if entries:
@@ -129,17 +145,15 @@ def _send_append(server: Server, peer: NodeId, progress: Progress, *, after: int
     return True
 
 
-def _send_snapshot(server: Server, peer: NodeId, progress: Progress) -> None:
-    """Send the snapshot: the leader's log does not hold what this follower lacks (7)."""
-    snapshot = server.log.snapshot
-    progress.sent_snapshot(snapshot.index, server.now)
+def _send_piece(server: Server, peer: NodeId, progress: Progress) -> None:
+    """Send what comes next of the snapshot: the leader's log does not hold what this follower lacks (7)."""
     server.messages.append(
         InstallSnapshot(
             to=peer,
             source=server.id,
             term=server.term,
             session=progress.session,
-            snapshot=snapshot,
+            piece=progress.next_piece(server.log.snapshot, server.settings.piece_bytes, server.now),
             round=server.leading.round,
         )
     )
@@ -165,13 +179,17 @@ def take_append(server: Server, message: Append) -> None:
 
 
 def take_snapshot(server: Server, message: InstallSnapshot) -> None:
-    """Take the leader's snapshot in the place of the log, unless the log has all of it (7)."""
+    """Take the leader's snapshot, once it is whole, in the place of the log, unless the log has all of it (7)."""
     _hear(server, message)
-    log, snapshot = server.log, message.snapshot
-    if snapshot.index > log.commit_index:
-        if log.term_at(snapshot.index) == snapshot.term:
-            log.commit_to(snapshot.index)  # "log entries following it are retained"
+    log, piece = server.log, message.piece
+    if piece.index > log.commit_index:
+        if log.term_at(piece.index) == piece.term:
+            log.commit_to(piece.index)  # "log entries following it are retained"
         else:
+            snapshot = server.arriving.take((message.source, message.term, message.session), piece)
+            if snapshot is None:
+                _answer_piece(server, message)
+                return
             log.restore(snapshot)
             server.restore = snapshot
     _answer(server, message, success=True, index=log.commit_index)
@@ -184,6 +202,23 @@ def _hear(server: Server, message: Append | InstallSnapshot) -> None:
         follow(server, message.term, message.source)
     server.heard_at = server.now
     server.election_at = server.now + grace(server)
+    if 0 < server.arriving.index <= server.log.commit_index:
+        server.arriving.forget()  # entries came first
+
+
+def _answer_piece(server: Server, message: InstallSnapshot) -> None:
+    server.messages.append(
+        Arrived(
+            to=message.source,
+            source=server.id,
+            term=server.term,
+            session=message.session,
+            index=message.piece.index,
+            offset=message.piece.offset,
+            arrived_bytes=server.arriving.size_bytes,
+            round=message.round,
+        )
+    )
 
 
 def _answer(server: Server, message: Append | InstallSnapshot, *, success: bool, index: int) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from concerted.consensus.entries import Snapshot
+from concerted.consensus.pieces import Arriving
 from concerted.consensus.progress import Progress
 from concerted.consensus.quorum import NodeId
 from concerted.consensus.raft.log import Log
@@ -62,6 +63,7 @@ class Server:
     term, vote: persistent, as the log is.  leader: who leads this term, as far as is known.  heard_at: when that one
     was heard last.  election_at: when to stand for election; of no account in a leader.  campaign: counts the times
     that this server has stood.  votes: what it was answered.  leadership: there in a leader alone.
+    arriving: the snapshot of which a leader has sent pieces.
 
     messages, restore, new_snapshot, reads, lost_reads: go out with the next Ready.
     """
@@ -80,6 +82,7 @@ class Server:
     campaign: int = 0
     votes: dict[NodeId, bool] = field(default_factory=dict)
     leadership: Leadership | None = None
+    arriving: Arriving = field(default_factory=Arriving)
     messages: list[Message] = field(default_factory=list)
     restore: Snapshot | None = None
     new_snapshot: Snapshot | None = None

@@ -18,9 +18,10 @@ from concerted.consensus.storage import Storage
 from concerted.sim.cluster.checks import Checks
 from concerted.sim.cluster.replica import Beginning, Replica
 
-__all__ = ["ELECTION_TIMEOUT_S", "HEAL_TIMEOUTS", "Act", "Algorithm", "Spare", "Stage"]
+__all__ = ["ELECTION_TIMEOUT_S", "HEAL_TIMEOUTS", "PIECE_BYTES", "Act", "Algorithm", "Spare", "Stage"]
 
 ELECTION_TIMEOUT_S = 10.0  # of all settings that are drawn
+PIECE_BYTES = 32  # of a snapshot in one message, in all of them: a few pieces each
 HEAL_TIMEOUTS = 30.0  # election timeouts within which a healed cluster must answer
 
 C = TypeVar("C", bound=ReplicatedLog[Any, Any])

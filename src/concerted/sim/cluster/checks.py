@@ -37,6 +37,7 @@ class Checks(Generic[C]):
         self.leaders: dict[int, NodeId] = {}
         self.steps = 0
         self._answers: dict[tuple[int, int], tuple[int, Answer]] = {}
+        self._snapshots: set[tuple[int, bytes]] = set()  # every snapshot that was ever on a disk: its index and data
 
     def stepped(self, replica: Replica[C], ready: Ready[Any, Any]) -> None:
         """Check one server after one input."""
@@ -90,8 +91,15 @@ class Checks(Generic[C]):
             else:
                 raise Broken(f"state-machine safety: {replica.id} commits {entry} after {len(self.chosen)}")
 
+    def kept(self, write: Any) -> None:
+        """Take note of a snapshot that is on a disk from now on."""
+        if write.snapshot is not None:
+            self._snapshots.add((write.snapshot.index, write.snapshot.data))
+
     def restored(self, replica: Replica[C], snapshot: Snapshot) -> None:
-        """A snapshot that is taken from another server is one of what was chosen."""
+        """A snapshot that is taken from another server is one of what was chosen, and as somebody has taken it."""
+        if (snapshot.index, snapshot.data) not in self._snapshots:
+            raise Broken(f"state transfer: {replica.id} takes a snapshot at {snapshot.index} that nobody had")
         if snapshot.index > len(self.chosen) or self.chosen[snapshot.index - 1].term != snapshot.term:
             raise Broken(
                 f"state-machine safety: {replica.id} takes a snapshot at {snapshot.index} of what is not chosen"

@@ -45,6 +45,7 @@ class Room(Generic[C]):
         self.cut: set[tuple[NodeId, NodeId]] = set()
         self.answers: list[Answer] = []
         self.read: dict[int, dict[str, Any] | None] = {}
+        self.watched: tuple[type, int, Callable[[], object], list[Any]] = (type(None), 0, lambda: None, [])
         self.dice = itertools.cycle((0.1, 0.3, 0.5, 0.7, 0.9)).__next__
         for node in voters:
             self.join(node, Configuration.of(voters), start=writes is None)
@@ -92,7 +93,15 @@ class Room(Generic[C]):
             for message in messages:
                 if (message.source, message.to) not in self.cut and self.replicas[message.to].running is not None:
                     self.replicas[message.to].receive(message)
+                    self._look(message)
         return self
+
+    def _look(self, message: Any) -> None:
+        kind, number, act, seen = self.watched
+        if isinstance(message, kind):
+            seen.append(message)
+            if len(seen) == number:
+                act()
 
     def elect(self, node: NodeId) -> Room[C]:
         """Let a server run out of patience when everybody else would welcome a new leader."""
@@ -126,6 +135,11 @@ class Room(Generic[C]):
         rest = [node for node in self.replicas if node not in nodes]
         self.cut |= {way for a in nodes for b in rest for way in ((a, b), (b, a))}
         return self
+
+    def watch(self, kind: type, number: int, act: Callable[[], object]) -> list[Any]:
+        """Do something just behind the arrival of a message of a kind, the one of this number; return all of them."""
+        self.watched = (kind, number, act, [])
+        return self.watched[3]
 
     def restart(self, node: NodeId) -> Room[C]:
         """Let a server die, and begin again with what its disk holds."""

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from concerted.consensus.entries import Entry, Snapshot
+from concerted.consensus.pieces import Piece
 from concerted.consensus.quorum import Configuration
 from concerted.consensus.sessions import Command
 
@@ -42,6 +43,10 @@ def _value(held: Any) -> str:
         return entry_in_words(held)
     if isinstance(held, Snapshot):
         return f"({held.index}/{held.term} of {_value(held.configuration)})"
+    if isinstance(held, Piece):
+        end = held.offset + len(held.data)
+        place = "" if len(held.data) == held.size_bytes else f", bytes {held.offset}-{end} of {held.size_bytes}"
+        return f"({held.index}/{held.term} of {_value(held.configuration)}{place})"
     if isinstance(held, Configuration):
         parts = [",".join(map(str, held.voters))]
         parts += [f"outgoing {','.join(map(str, held.outgoing))}"] if held.outgoing else []

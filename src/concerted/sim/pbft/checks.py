@@ -22,6 +22,7 @@ from concerted.consensus.pbft.messages import (
     Fetch,
     Message,
     NewView,
+    Piece,
     Prepare,
     PrePrepare,
     Proposal,
@@ -90,7 +91,7 @@ class PbftChecks(Checks[Pbft]):
         body = message.body
         if isinstance(body, Proposal):
             body = body.pre_prepare
-        if isinstance(body, Relay | Stable | Transfer | Status | Fetch) or body.source != replica.id:
+        if isinstance(body, Relay | Stable | Transfer | Piece | Status | Fetch) or body.source != replica.id:
             return  # it promises nothing, or somebody else has signed it
         disk = replica.disk.contents
         match body:
@@ -109,7 +110,8 @@ class PbftChecks(Checks[Pbft]):
                 self._once(("state", body.seq), body.digest, body)
                 self._states[body.seq] = body.digest
                 state = disk.states.get(body.seq)
-                there = body.seq <= disk.held.seq or (state is not None and state.digest() == body.digest)
+                size = replica.settings.piece_bytes
+                there = body.seq <= disk.held.seq or (state is not None and state.outline(size).digest() == body.digest)
         if not there:
             raise Broken(f"not persisted: {body} leaves replica {replica.id}, and its disk does not have it")
 
@@ -170,7 +172,8 @@ class PbftChecks(Checks[Pbft]):
         state = replica.core.replica.held.state
         index = snapshot.index
         known = self._states.get(state.seq)
-        if known != state.digest() or index > len(self.chosen):
+        outline = state.outline(replica.core.replica.settings.piece_bytes)
+        if known != outline.digest() or index > len(self.chosen):
             raise Broken(f"state transfer: replica {replica.id} takes a state at {state.seq} that no honest one had")
 
     # What is said

@@ -34,6 +34,8 @@ from concerted.consensus.pbft.messages import (
     Commit,
     Message,
     NewView,
+    Outline,
+    Piece,
     Prepare,
     Prepared,
     PrePrepare,
@@ -184,7 +186,7 @@ class Liar:
                 return [self._left(body)]
             case NewView() if "changing" in self.kinds and body.source == self.id:
                 return [self._began(body)]
-            case Transfer() | Stable() | Status() if "garbage" in self.kinds:
+            case Transfer() | Piece() | Stable() | Status() if "garbage" in self.kinds:
                 return [self._garbage(body)]
         return [body]
 
@@ -254,11 +256,10 @@ class Liar:
                 ]
         return self._seal.sign(replace(said, pre_prepares=tuple(headers)))
 
-    def _garbage(self, body: Transfer | Stable | Status) -> Body:
+    def _garbage(self, body: Transfer | Piece | Stable | Status) -> Body:
         match body:
-            case Transfer():
-                index = body.state.index + self._rng.choice((0, 1))
-                return Transfer(replace(body.state, data=b"garbage", index=index))
+            case Transfer() | Piece():
+                return _spoilt(body, self._rng)
             case Stable():
                 return Stable(body.proof[:1] * len(body.proof))
             case Status():
@@ -304,11 +305,12 @@ class Liar:
         core = self.cores[0].core.replica
         interval = core.settings.checkpoint_interval
         seq = (core.executed // interval + rng.choice((1, 2))) * interval
-        state = State(seq, core.index + rng.choice((1, 5)), core.done.dump(), b"garbage")
-        checkpoint = self._seal.sign(Checkpoint(seq, state.digest(), self.id))
+        outline = replace(_garbage_at(seq), index=core.index + rng.choice((1, 5)), done=core.done.dump())
+        checkpoint = self._seal.sign(Checkpoint(seq, outline.digest(), self.id))
         to = rng.choice(self._den.group.ids)
         self._post(to, rng.choice((checkpoint, Stable((checkpoint,) * core.group.quorum))))
-        self._post(to, Transfer(state))
+        self._post(to, Transfer(outline))
+        self._post(to, Piece(seq, 1, b"garbage"))
 
     def _note(self, proposal: Proposal) -> None:
         """Remember a batch, and say yes to it."""
@@ -333,3 +335,14 @@ class Liar:
         if what not in self._choice:
             self._choice[what] = self._rng.random() < odds
         return bool(self._choice[what])
+
+
+def _spoilt(body: Transfer | Piece, rng: random.Random) -> Body:
+    if isinstance(body, Piece):
+        return replace(body, data=b"garbage")
+    index = body.outline.index + rng.choice((0, 1))
+    return Transfer(replace(body.outline, pieces=_garbage_at(1).pieces, index=index))
+
+
+def _garbage_at(seq: int) -> Outline:
+    return State(seq, data=b"garbage").outline(1 << 20)

@@ -17,6 +17,7 @@ from concerted.consensus.pbft.messages import (
     Batch,
     Body,
     Message,
+    Piece,
     Proposal,
     Relay,
     Request,
@@ -64,7 +65,7 @@ class PbftTable(Table[Pbft]):
             settings=lambda _: Settings(), state=_state,
         )  # fmt: skip
         super().__init__(plain, settings)
-        self._names = Words()
+        self._names = Words(settings.piece_bytes)
         self._requests: dict[str, tuple[Request, Replies]] = {}
 
     def gather(self, nodes: Sequence[NodeId], liars: Sequence[NodeId]) -> None:
@@ -195,7 +196,7 @@ class PbftTable(Table[Pbft]):
     def _signed(self, message: Message) -> str:
         """Say who has signed it, if that is not who sends it, and whether the signature is good."""
         body = message.body
-        if isinstance(body, Relay | Stable | Transfer):
+        if isinstance(body, Relay | Stable | Transfer | Piece):
             return ""
         said: Statement = body.pre_prepare if isinstance(body, Proposal) else body
         whose = "" if said.source == message.source else f", signed by {said.source}"

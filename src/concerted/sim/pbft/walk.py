@@ -30,6 +30,7 @@ __all__ = ["HEAL_TIMEOUTS", "PbftWalk", "PbftWalkResult", "draw_liars", "draw_se
 
 STEPS = 800
 LEAST_SIZE = 4
+PIECE_BYTES = 32  # of a state: a few pieces each
 TIMEOUT_S = 10.0
 HEAL_TIMEOUTS = 30.0  # request timeouts within which a healed group must answer
 ROUNDS = 60  # of messages, before time goes by in a healed group
@@ -80,6 +81,7 @@ def draw_settings(rng: random.Random) -> Own:
         longest_timeout_s=4 * TIMEOUT_S,
         retry_interval_s=rng.choice((1.0, 3.0)),
         batch_count=rng.choice((1, 1, 3, 100)),
+        piece_bytes=PIECE_BYTES,
         pipeline_count=rng.choice((1, 2, 8)),
         checkpoint_interval=interval,
         window=interval * 2,

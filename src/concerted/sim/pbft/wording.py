@@ -18,13 +18,14 @@ from concerted.consensus.pbft.messages import (
     Commit,
     Fetch,
     NewView,
+    Outline,
+    Piece,
     Prepare,
     PrePrepare,
     Proposal,
     Relay,
     Request,
     Stable,
-    State,
     Status,
     Transfer,
     ViewChange,
@@ -37,9 +38,10 @@ __all__ = ["Words"]
 
 
 class Words:
-    """Says what is said, and remembers by which names."""
+    """Says what is said, and remembers by which names.  piece_bytes: of states, as replicas have it set."""
 
-    def __init__(self) -> None:
+    def __init__(self, piece_bytes: int = 1 << 20) -> None:
+        self._piece_bytes = piece_bytes
         self._batches = {NULL: "nothing"}
         self._states: dict[bytes, str] = {}
 
@@ -56,9 +58,11 @@ class Words:
             case Stable():
                 return f"Stable {self._proof(said.proof)}"
             case Transfer():
-                return f"Transfer {said.state.seq} {self.state(said.state)}"
+                return f"Transfer {said.outline.seq} {self.state(said.outline)} in {len(said.outline.pieces)}"
             case Fetch():
-                return f"Fetch {said.seq}"
+                return f"Fetch {said.seq}" + (f" piece {said.piece}" if said.piece else "")
+            case Piece():
+                return f"Piece {said.number} of {said.seq}"
             case Relay():
                 return f"Relay {requests_in_words(said.requests)}"
             case Status():
@@ -81,16 +85,16 @@ class Words:
             self.batch(proposal.batch)
             words.append(f"accepted {self._place(proposal.pre_prepare)}")
         words += [f"prepared {self._place(each.pre_prepare)}" for each in write.prepared]
-        words += [f"{self.state(state)} after {state.seq}" for state in write.states]
+        words += [f"{self.state(state.outline(self._piece_bytes))} after {state.seq}" for state in write.states]
         return ", ".join(words)
 
     def batch(self, batch: Batch) -> str:
         """Return the name of a batch."""
         return self._batches.setdefault(batch_digest(batch), requests_in_words(batch))
 
-    def state(self, state: State) -> str:
+    def state(self, outline: Outline) -> str:
         """Return the name of a state."""
-        return self._state(state.digest())
+        return self._state(outline.digest())
 
     def _of_views(self, said: ViewChange | NewView) -> str:
         if isinstance(said, ViewChange):

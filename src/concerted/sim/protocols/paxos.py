@@ -11,7 +11,7 @@ from concerted.consensus.paxos.node import Paxos
 from concerted.consensus.paxos.settings import Settings
 from concerted.consensus.paxos.storage import STORAGE, Stored
 from concerted.consensus.quorum import Configuration, majority
-from concerted.sim.cluster.algorithm import ELECTION_TIMEOUT_S, Act, Algorithm, Spare, Stage
+from concerted.sim.cluster.algorithm import ELECTION_TIMEOUT_S, PIECE_BYTES, Act, Algorithm, Spare, Stage
 from concerted.sim.cluster.replica import Beginning
 from concerted.sim.protocols.paxos_acts import KEYS, agree, argue, reign
 from concerted.sim.protocols.paxos_checks import PaxosChecks
@@ -46,6 +46,7 @@ def _walk_settings(rng: random.Random) -> Settings:
     return Settings(
         election_timeout_s=ELECTION_TIMEOUT_S,
         heartbeat_interval_s=rng.choice((1.0, 3.0)),
+        piece_bytes=PIECE_BYTES,
         drift=rng.choice((1.0, 0.0, DRIFT, 0.3)),
         batch_count=rng.choice((1, 1, 3, 100)),
         window=rng.choice((1, 2, 16)),
@@ -58,6 +59,7 @@ def _world_settings(rng: random.Random) -> Settings:
     return Settings(
         election_timeout_s=ELECTION_TIMEOUT_S,
         heartbeat_interval_s=2.0,
+        piece_bytes=PIECE_BYTES,
         drift=rng.choice((1.0, DRIFT, DRIFT)),
         batch_count=rng.choice((1, 5, 100)),
         window=rng.choice((1, 4, 64)),

@@ -106,6 +106,7 @@ class PaxosChecks(Checks[Paxos]):
 
     def wrote(self, replica: PaxosReplica, write: Write) -> None:
         """Account for what is accepted, which is so from the instant at which it is durable."""
+        self.kept(write)
         for proposal in write.proposals:
             ballot, entry = proposal.ballot, proposal.entry
             if ballot != write.promised:
@@ -155,11 +156,9 @@ class PaxosChecks(Checks[Paxos]):
         disk = replica.disk.contents
         if disk.promised != message.ballot:
             raise Broken(f"not persisted: {message} leaves, and the disk of {replica.id} has {disk.promised}")
-        after = max(message.after, message.snapshot.index if message.snapshot is not None else 0)
-        held = [disk.proposals[at] for at in sorted(disk.proposals) if after < at <= message.upto]
-        missing = message.after < disk.snapshot.index and message.snapshot is None
+        held = [disk.proposals[at] for at in sorted(disk.proposals) if message.after < at <= message.upto]
         if (
-            missing
+            message.after < disk.snapshot.index
             or tuple(held) != message.accepted
             or (message.is_last and max(disk.proposals, default=0) > message.upto)
         ):

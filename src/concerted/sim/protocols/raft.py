@@ -12,7 +12,7 @@ from concerted.consensus.raft.messages import Message, RequestVote, Vote
 from concerted.consensus.raft.node import Raft
 from concerted.consensus.raft.settings import Settings
 from concerted.consensus.raft.storage import STORAGE, Stored
-from concerted.sim.cluster.algorithm import ELECTION_TIMEOUT_S, Act, Algorithm, Spare, Stage
+from concerted.sim.cluster.algorithm import ELECTION_TIMEOUT_S, PIECE_BYTES, Act, Algorithm, Spare, Stage
 from concerted.sim.cluster.damage import lost_among
 from concerted.sim.cluster.replica import Beginning
 from concerted.sim.protocols.raft_checks import RaftChecks
@@ -38,6 +38,7 @@ def _walk_settings(rng: random.Random) -> Settings:
     return Settings(
         election_timeout_s=ELECTION_TIMEOUT_S,
         heartbeat_interval_s=rng.choice((1.0, 3.0)),
+        piece_bytes=PIECE_BYTES,
         batch_count=rng.choice((1, 1, 3, 100)),
         window=rng.choice((1, 2, 16)),
         uncommitted_count=rng.choice((5, 1000)),
@@ -48,6 +49,7 @@ def _world_settings(rng: random.Random) -> Settings:
     return Settings(
         election_timeout_s=ELECTION_TIMEOUT_S,
         heartbeat_interval_s=2.0,
+        piece_bytes=PIECE_BYTES,
         batch_count=rng.choice((1, 5, 100)),
         window=rng.choice((1, 4, 64)),
         uncommitted_count=rng.choice((10, 10_000)),

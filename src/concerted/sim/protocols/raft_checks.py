@@ -59,6 +59,7 @@ class RaftChecks(Checks[Raft]):
 
     def wrote(self, replica: RaftReplica, write: Write) -> None:
         """Check one disk after one write; what was never written was never said to anybody."""
+        self.kept(write)
         if write.entries:
             self._log_matching(replica, write.entries)
 

@@ -16,6 +16,8 @@ from concerted.consensus.pbft.messages import (
     Checkpoint,
     Commit,
     NewView,
+    Outline,
+    Piece,
     Prepare,
     PrePrepare,
     Proposal,
@@ -89,13 +91,15 @@ def _said(table: PbftTable, liar: NodeId, source: NodeId, words: Sequence[str]) 
             return seal.sign(Checkpoint(int(seq), _garbage(int(seq)).digest(), source))
         case ["transfer", seq, "garbage"]:
             return Transfer(_garbage(int(seq)))
+        case ["piece", seq, number, "garbage"]:
+            return Piece(int(seq), int(number), b"garbage")
         case ["view-change", view]:
             return seal.sign(ViewChange(int(view), 0, (), (), source))
         case ["new-view", view, *rest]:
             return _new_view(table, liar, seal, int(view), rest)
     raise Invalid(
         "a liar can say pre-prepare 0/1 a, prepare 0/1 a, commit 0/1 a, checkpoint 2 garbage, transfer 2 garbage, "
-        "view-change 1, new-view 1 and new-view 1 nothing"
+        "piece 2 1 garbage, view-change 1, new-view 1 and new-view 1 nothing"
     )
 
 
@@ -126,8 +130,8 @@ def _batch(table: PbftTable, texts: Sequence[str]) -> Batch:
     return () if list(texts) == ["nothing"] else table.batch(texts)
 
 
-def _garbage(seq: int) -> State:
-    return State(seq, seq, b"", b"garbage")
+def _garbage(seq: int) -> Outline:
+    return State(seq, seq, b"", b"garbage").outline(1 << 20)
 
 
 # What must have come
