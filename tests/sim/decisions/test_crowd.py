@@ -3,10 +3,12 @@
 from collections import deque
 
 import msgspec
+import pytest
 
 from concerted.consensus.sessions import OPEN, Answer
 from concerted.ports.decisions import CastBallot
 from concerted.replicas.kept import Outcome
+from concerted.sim.cluster.checks import Broken
 from concerted.sim.decisions.court import Court
 from concerted.sim.decisions.crowd import Crowd
 from concerted.sim.decisions.errands import Asker
@@ -47,6 +49,15 @@ def test_where_some_lie_so_many_must_say_the_same_that_one_is_honest() -> None:
     assert asker.session == OPEN, "one that says it twice is one"
     believing.hear(2, Answer("opened", 7, 1))
     assert asker.session == 7
+
+
+def test_who_believes_what_nobody_honest_says_is_wrong() -> None:
+    believing = crowd(1)
+    (asker,) = believing.askers
+    believing.hear(1, Answer("opened", 7, 1))
+    asker.next_command()
+    with pytest.raises(Broken, match="believes what no honest server says"):
+        believing.hear(4, Answer("done", 7, 1, b"{}"))
 
 
 def test_what_others_have_asked_is_not_for_them() -> None:

@@ -15,6 +15,7 @@ from concerted.consensus.sessions import OPEN, Answer
 from concerted.ports.decisions import OfDecision
 from concerted.replicas.clients.signed_client import same_body
 from concerted.replicas.kept import Outcome
+from concerted.sim.cluster.checks import Broken
 from concerted.sim.decisions.court import Court
 from concerted.sim.decisions.errands import Asker
 from concerted.values import AgentId
@@ -67,13 +68,20 @@ class Crowd:
                 self.on_end(asker, b"")
             return
         if answer.status == "done":
-            self._court.told(_outcome.decode(answer.result))
+            self._court.told(_read(answer.result))
         asker = next((each for each in self.askers if each.session == answer.session), None)
         if asker is not None and asker.command and asker.number == answer.number:
             assert answer.status == "done", f"{asker} is told {answer.status}"
             command, asker.command = asker.command, b""
             self.answered_count += 1
             self.on_end(asker, command)
+
+
+def _read(result: bytes) -> Outcome:
+    try:
+        return _outcome.decode(result)
+    except msgspec.MsgspecError:
+        raise Broken(f"a client believes what no honest server says: {result!r}") from None
 
 
 _pack = msgspec.msgpack.Encoder().encode
