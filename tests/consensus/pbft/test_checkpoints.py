@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from concerted.consensus.pbft.messages import Checkpoint, Fetch, Piece, Proposal, Stable, State, Transfer
+from concerted.consensus.pbft.messages import Checkpoint, Fetch, Message, Piece, Proposal, Stable, State, Transfer
 from concerted.consensus.ready import NOTHING
 
 SHORT = {"checkpoint_interval": 2, "window": 4}
@@ -250,6 +250,18 @@ def test_a_replica_that_was_away_becomes_what_the_others_are(room) -> None:
     assert group.executed() == {1: 8, 2: 8, 3: 8, 4: 8}
     machines = [replica.service for replica in group.alive()]
     assert len({machine.dump() for machine in machines}) == 1
+
+
+def test_who_has_taken_over_a_state_asks_for_what_came_after_it(room) -> None:
+    """Nobody may ever say it again unasked, and until then it lay beyond the watermarks."""
+    group = room(**SHORT)
+    group.cut_off(4)
+    for _ in range(7):
+        group.ask(1)
+    group.heal()
+    group.replicas[4].receive(Message(4, 1, Stable(group[1].replica.held.proof)))
+    group.settle().pass_time(20.0)
+    assert group.executed() == {1: 7, 2: 7, 3: 7, 4: 7}
 
 
 def test_of_each_replica_the_newest_checkpoints_are_kept(alone) -> None:

@@ -186,6 +186,7 @@ def _go_on(replica: Replica, arriving: Arriving) -> None:
     replica.executed, replica.index = state.seq, state.index
     replica.compacting = False
     replica.out.restore = state
+    replica.status_at = replica.now  # what came after it lay beyond the watermarks, and is said again to whoever asks
     _stabilise(replica, Held(state, replica.target))
     for key in [key for key in replica.waiting if replica.done.has(*key)]:
         del replica.waiting[key]
