@@ -12,7 +12,7 @@ from concerted.errors import Invalid, NotAllowed, TimedOut
 from concerted.ports.agreements import AppendToDecisionLog
 from concerted.ports.decisions import AwaitDecision, CastBallot, CreateDecision, GetDecision
 from concerted.replicas.clients.client import GroupClient
-from concerted.replicas.clients.signed_client import SignedGroupClient, _same_body, _same_events, _same_outcome
+from concerted.replicas.clients.signed_client import SignedGroupClient, _same_events, _same_outcome, same_body
 from concerted.replicas.kept import KeptEvent, Outcome
 from concerted.replicas.keys import make_key, read_key
 from concerted.replicas.server import Server
@@ -197,8 +197,8 @@ def test_a_story_is_believed_as_far_as_enough_tell_it() -> None:
 
 
 def test_an_answer_is_believed_when_enough_give_it() -> None:
-    assert _same_body([b"a", b"b"], 2) is None
-    assert _same_body([b"a", b"b", b"a"], 2) == b"a"
+    assert same_body([b"a", b"b"], 2) is None
+    assert same_body([b"a", b"b", b"a"], 2) == b"a"
     one, later, other = (
         msgspec.json.encode(Outcome(index, 1, ok=msgspec.Raw(ok))) for index, ok in ((1, b"7"), (9, b"7"), (1, b"8"))
     )
