@@ -191,6 +191,18 @@ MUTANTS = [
         "    replica.out.messages += [Message(message.source, replica.id, body) for body in answers]\n",
         "",
     ),
+    (
+        "takes what is signed twice for a contradiction",
+        "pbft.evidence",
+        "    if first.source not in replica.convicted and is_contradiction(first, second):\n",
+        "    assert is_contradiction(first, second)\n    if first.source not in replica.convicted:\n",
+    ),
+    (
+        "waits for a request that is too old",
+        "pbft.agreement",
+        "    _stop_waiting(replica)\n",
+        "",
+    ),
 ]
 
 

@@ -18,7 +18,7 @@ from concerted.consensus.pbft.messages import (
     ViewChange,
     batch_digest,
 )
-from concerted.consensus.pbft.replica import Slot, slot_at
+from concerted.consensus.pbft.replica import Slot, Waiting, slot_at
 from concerted.consensus.pbft.seal import Seal
 from concerted.consensus.pbft.settings import Settings
 from concerted.consensus.pbft.storage import Write
@@ -48,6 +48,15 @@ def signed(cluster: PbftCluster, statement):
 
 def sends(cluster: PbftCluster, body) -> None:
     cluster.checks.sends(cluster.replicas[body.source], Message(3, body.source, body))
+
+
+def test_who_waits_for_what_is_done_is_seen(cluster) -> None:
+    request, state = wanted(cluster), cluster.replicas[1].core.replica
+    state.waiting[request.key] = Waiting(request, 0.0)
+    cluster.checks.stepped(cluster.replicas[1], Ready())
+    state.done.add(*request.key)
+    with pytest.raises(Broken, match="patience: replica 1"):
+        cluster.checks.stepped(cluster.replicas[1], Ready())
 
 
 def test_logs_that_differ_are_seen(cluster) -> None:

@@ -68,6 +68,17 @@ def test_one_that_selects_says_some_things_to_some_only() -> None:
     assert len({frozenset(kinds) for kinds in receivers.values()}) > 1
 
 
+def test_one_that_repeats_says_the_same_under_two_good_signatures() -> None:
+    cluster, said = told_by("repeating")
+    headers = [message.body.pre_prepare for message in said if isinstance(message.body, Proposal)]
+    signatures: dict[int, set[bytes]] = {}
+    for header in headers:
+        assert cluster.replicas[2].core.replica.seal.is_valid(header)
+        signatures.setdefault(header.seq, set()).add(header.signature)
+    assert max(len(each) for each in signatures.values()) == 2
+    assert all(len(digests) == 1 for digests in proposals(said).values())
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_nobody_but_itself_is_spoken_for_with_a_good_signature(kind: str) -> None:
     """A liar has its own key alone; what it says in the name of others is not signed by them, unless they said it."""

@@ -2,8 +2,10 @@
 
 import pytest
 
+from concerted.consensus.pbft.messages import read_request
 from concerted.sim.faults import Faults
-from concerted.sim.pbft.world import play_pbft
+from concerted.sim.pbft.lying_client import LYING_CLIENT
+from concerted.sim.pbft.world import PbftWorld, play_pbft
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -11,6 +13,15 @@ def test_no_invariant_breaks_under_a_swarm_of_faults(seed: int) -> None:
     played = play_pbft(seed, Faults(swarm=True))
     assert played.problems == ()
     assert played.chosen >= played.answered > 0
+
+
+def test_a_client_may_lie_to_the_end_of_a_world() -> None:
+    worlds = [PbftWorld(seed, Faults(swarm=True)) for seed in range(8, 13)]
+    liars = [world for world in worlds if world.lying_client is not None]
+    assert 0 < len(liars) < len(worlds)
+    assert [problem for world in liars for problem in world.play().problems] == []
+    carried_out = [read_request(entry.command).client for world in liars for entry in world.cluster.checks.chosen]
+    assert LYING_CLIENT in carried_out
 
 
 def test_a_world_is_the_same_whenever_it_is_played() -> None:

@@ -77,6 +77,8 @@ class PbftChecks(Checks[Pbft]):
         self.views = max(self.views, state.view if state.active else 0)
         if state.slots and max(state.slots) > state.stable + state.settings.window:
             raise Broken(f"watermarks: replica {replica.id} has {max(state.slots)}, and is stable at {state.stable}")
+        if state.waiting and state.done.has(*next(iter(state.waiting))):
+            raise Broken(f"patience: replica {replica.id} waits for what is carried out, or too old to ever be")
         if state.executed != self._looked.get(replica.id, 0):
             self._one_batch_per_number(replica)
         if ready.restore is not None:

@@ -25,6 +25,7 @@ from concerted.sim.cluster.disk import Disk
 from concerted.sim.cluster.replica import Watch
 from concerted.sim.pbft.checks import PbftChecks
 from concerted.sim.pbft.keys import SimSigner, SimVerifier
+from concerted.sim.pbft.lying_client import LYING_CLIENT
 from concerted.sim.pbft.replica import PbftReplica, Unwatched, beginning_in
 
 __all__ = ["Asked", "Client", "PbftCluster"]
@@ -88,7 +89,7 @@ class PbftCluster:
     def __post_init__(self) -> None:
         ids = tuple(range(1, self.size + 1))
         names = [f"client {number}" for number in range(1, self.clients_count + 2)]
-        self.group = Group("simulated", ids, SimVerifier((*ids, *names)))
+        self.group = Group("simulated", ids, SimVerifier((*ids, *names, LYING_CLIENT)))
         self.checks = PbftChecks(self.replicas, self.group)
         *self.clients, self.last_client = [Client(name) for name in names]
         for node in ids:

@@ -12,6 +12,7 @@ A liar can sign with its own key only; what it has heard it can play back.  Whic
     garbage       hands out states, proofs and statuses that are not so
     smuggling     orders requests that no client has signed, that are done, or that lie outside of the watermarks
     forgetful     starts again with an empty disk
+    repeating     signs the same twice, so that it looks different
 
 Source: Castro & Liskov 1999, section 2, for what a faulty replica may do; Bano et al., Twins, OPODIS 2021, for twins.
 """
@@ -40,6 +41,7 @@ from concerted.consensus.pbft.messages import (
     Prepared,
     PrePrepare,
     Proposal,
+    Relay,
     Request,
     Stable,
     State,
@@ -62,6 +64,7 @@ __all__ = ["KINDS", "Den", "Liar"]
 
 KINDS = (
     "silent", "selective", "equivocating", "twin", "yes", "forging", "changing", "garbage", "smuggling", "forgetful",
+    "repeating",
 )  # fmt: skip
 HEARD = 60  # messages that it can play back
 
@@ -136,9 +139,7 @@ class Liar:
         rng = self._rng
         if "forgetful" in self.kinds and rng.random() < 0.1:
             for core in self.cores:
-                core.die()
-                core.disk = Disk(STORAGE, self.id, Stored())
-                core.start()
+                begin_anew(core)
         if "forging" in self.kinds and self._heard:
             self._post(rng.choice(self._den.group.ids), self._forged(rng.choice(self._heard)))
         if "garbage" in self.kinds:
@@ -155,9 +156,7 @@ class Liar:
         try:
             act(core)
         except AssertionError:
-            core.die()
-            core.disk = Disk(STORAGE, self.id, Stored())
-            core.start()
+            begin_anew(core)
 
     # What it says
 
@@ -169,6 +168,8 @@ class Liar:
             return
         for body in self._twisted(message.to, message.body):
             self._post(message.to, body)
+            if "repeating" in self.kinds and rng.random() < 0.7:
+                self._post(message.to, signed_again(body, self.id, self._den.group))
 
     def _post(self, to: NodeId, body: Body) -> None:
         if to != self.id:
@@ -206,7 +207,7 @@ class Liar:
         return [twisted, self._seal.sign(commit)]
 
     def _other_batch(self, batch: Batch) -> Batch:
-        requests = sorted(self._den.checks.signed, key=lambda request: request.key)
+        requests = signed_by_clients(self._den.checks)
         mine = (self._rng.choice(requests),) if requests else ()
         return self._rng.choice((batch[::-1], batch[:1], (*batch, *batch), mine))
 
@@ -283,13 +284,13 @@ class Liar:
         rng = self._rng
         core = self.cores[0].core.replica
         seq = core.executed + rng.choice((1, 2, 3, core.settings.window, core.settings.window + 1, 10_000))
-        requests = sorted(self._den.checks.signed, key=lambda request: request.key)
+        requests = signed_by_clients(self._den.checks)
         if not requests:
             return
         request = rng.choice(requests)
         match rng.choice(("true", "forged", "changed", "nothing")):
             case "forged":
-                request = replace(request, number=request.number + 50, signature=b"")
+                request = replace(request, number=(request.number + 50) % 2**64, signature=b"")
             case "changed":
                 request = replace(request, body=request.body + b"!")
         batch = rng.choice(((request,), (request, request), ()))
@@ -346,3 +347,25 @@ def _spoilt(body: Transfer | Piece, rng: random.Random) -> Body:
 
 def _garbage_at(seq: int) -> Outline:
     return State(seq, data=b"garbage").outline(1 << 20)
+
+
+def begin_anew(core: Replica[Pbft]) -> None:
+    """Start again with an empty disk."""
+    core.die()
+    core.disk = Disk(STORAGE, core.id, Stored())
+    core.start()
+
+
+def signed_by_clients(checks: PbftChecks) -> list[Request]:
+    """Return all requests that clients have signed, in one order."""
+    return sorted(checks.signed, key=lambda request: (*request.key, request.body, request.signature))
+
+
+def signed_again(body: Body, node: NodeId, group: Group) -> Body:
+    """Return the same under another good signature, as far as it is a replica's own to sign."""
+    if isinstance(body, Proposal):
+        again = signed_again(body.pre_prepare, node, group)
+        return Proposal(again, body.batch) if isinstance(again, PrePrepare) else body
+    if isinstance(body, Relay | Stable | Transfer | Piece) or body.source != node:
+        return body
+    return Seal(node, group, SimSigner(node, b"again")).sign(body)

@@ -59,7 +59,10 @@ class Service:
 
     def restore(self, snapshot: Snapshot) -> None:
         """Become what another one was."""
-        self.index, registers, answers = msgspec.msgpack.decode(snapshot.data)
+        try:
+            self.index, registers, answers = msgspec.msgpack.decode(snapshot.data)
+        except (msgspec.DecodeError, TypeError, ValueError):
+            raise AssertionError(f"the snapshot at {snapshot.index} is none: {snapshot.data!r}") from None
         assert self.index == snapshot.index, f"a snapshot of {self.index} under the name {snapshot.index}"
         self.registers = dict(registers)
         self.answers = Answers.load(answers)

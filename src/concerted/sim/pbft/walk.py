@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from concerted.consensus.pbft.messages import Request
 from concerted.consensus.pbft.settings import Settings as Own
 from concerted.consensus.quorum import NodeId
 from concerted.errors import Invalid
@@ -24,13 +25,18 @@ from concerted.sim.cluster.settings import DRAWN, Settings
 from concerted.sim.cluster.wandering import Likely, Wandering
 from concerted.sim.pbft.cluster import Asked, Client, PbftCluster
 from concerted.sim.pbft.liars import KINDS, Liar
+from concerted.sim.pbft.lying_client import LyingClient
 from concerted.sim.pbft.replica import PbftReplica
 
-__all__ = ["HEAL_TIMEOUTS", "PbftWalk", "PbftWalkResult", "draw_liars", "draw_settings", "pbft_walk", "size_of"]
+__all__ = [
+    "HEAL_TIMEOUTS", "PbftWalk", "PbftWalkResult", "draw_liars", "draw_lying_client", "draw_settings", "pbft_walk",
+    "size_of",
+]  # fmt: skip
 
 STEPS = 800
 LEAST_SIZE = 4
 PIECE_BYTES = 32  # of a state: a few pieces each
+LATE_KINDS = ("repeating",)
 TIMEOUT_S = 10.0
 HEAL_TIMEOUTS = 30.0  # request timeouts within which a healed group must answer
 ROUNDS = 60  # of messages, before time goes by in a healed group
@@ -52,13 +58,22 @@ class PbftWalkResult:
     transcript: tuple[str, ...] = field(default=(), repr=False)
 
 
-def draw_liars(rng: random.Random, size: int) -> dict[NodeId, tuple[str, ...]]:
-    """Draw who lies, at most f, and how."""
+def draw_liars(rng: random.Random, size: int, late: random.Random | None = None) -> dict[NodeId, tuple[str, ...]]:
+    """Draw who lies, at most f, and how.  late: dice of their own for what is drawn here since later, so that what else
+    a seed draws stays as it was; without them nobody lies so."""
     count = rng.choice((0, *[(size - 1) // 3] * 3))
     found: dict[NodeId, tuple[str, ...]] = {}
     for node in sorted(rng.sample(range(1, size + 1), count)):
-        found[node] = tuple(kind for kind in KINDS if rng.random() < 0.35)
+        found[node] = tuple(kind for kind in KINDS if kind not in LATE_KINDS and rng.random() < 0.35)
+        found[node] += tuple(kind for kind in LATE_KINDS if late is not None and late.random() < 0.35)
     return found
+
+
+def draw_lying_client(late: random.Random, drawn: Own) -> tuple[bool, Own]:
+    """Draw whether there is a client that lies, and how replicas are set then: so that numbers are soon too old."""
+    if late.random() < 0.6:
+        return False, drawn
+    return True, replace(drawn, numbers_count=late.choice((1, 3, 1000)))
 
 
 def size_of(settings: Settings, drawn: int) -> int:
@@ -93,6 +108,7 @@ class PbftWalk(Wandering[PbftReplica]):
     """One group and what happens to it."""
 
     network_limit = 600
+    liars: dict[NodeId, Liar]
 
     def __init__(
         self, seed: int, settings: Settings = DRAWN, *, steps: int = STEPS, transcript: bool = False
@@ -101,8 +117,10 @@ class PbftWalk(Wandering[PbftReplica]):
         self.seed = seed
         rng = self.rng
         size = size_of(settings, rng.choice((4, 4, 4, 4, 7)))
-        kinds = draw_liars(rng, size)
-        own = settings.over(draw_settings(rng))
+        late = random.Random(f"{seed}/pbft walk, late")
+        kinds = draw_liars(rng, size, late)
+        has_lying_client, drawn = draw_lying_client(late, draw_settings(rng))
+        own = settings.over(drawn)
         self.cluster = PbftCluster(
             size, frozenset(kinds), own, rng, self.network.append, clock=lambda: float(self.step)
         )
@@ -110,15 +128,22 @@ class PbftWalk(Wandering[PbftReplica]):
             node: Liar(self.cluster, node, rng, kinds[node], self.network.append) for node in sorted(kinds)
         }  # fmt: skip
         self.replicas = self.cluster.replicas
+        self.lying_client = (
+            LyingClient(self.cluster.group, self.cluster.checks.signed, late, self._hear_client)
+            if has_lying_client
+            else None
+        )
         self.timeout_s = own.request_timeout_s
         self.healed_after_s = 0.0
-        self.note(lambda: f"{size} replicas, {self.cluster.settings}; liars: {kinds}")
+        self.note(
+            lambda: f"{size} replicas, {self.cluster.settings}; liars: {kinds}" + " and a client" * has_lying_client
+        )
         self._begin_era()
 
     def likely(self) -> Likely:
         """Draw how likely each act is, for a while."""
         rng = self.rng
-        return [
+        likely: Likely = [
             (self._deliver, 60.0),
             (self._carry_out, 40.0),
             (self._time_out, rng.choice((0.3, 1.0, 4.0))),
@@ -135,6 +160,7 @@ class PbftWalk(Wandering[PbftReplica]):
             (self.cut.clear, rng.choice((0.2, 1.0))),
             (self._lie, rng.choice((1.0, 4.0))),
         ]
+        return likely if self.lying_client is None else [*likely, (self.lying_client.lie, rng.choice((1.0, 6.0)))]
 
     # The walk
 
@@ -179,6 +205,14 @@ class PbftWalk(Wandering[PbftReplica]):
         for replica in self.cluster.alive() if everybody else [self.any_alive()]:
             if replica is not None:
                 replica.ask(request)
+
+    def _hear_client(self, node: NodeId, request: Request) -> None:
+        """Let a replica hear the client that lies."""
+        self.note(lambda: f"{node} hears of {request}")
+        if node in self.liars:
+            self.liars[node].ask(request)
+        elif self.replicas[node].running is not None:
+            self.replicas[node].ask(request)
 
     def ask_of(self, replica: PbftReplica) -> None:
         """Let some client ask this replica, which lives."""
@@ -229,6 +263,8 @@ def _go_on(walk: PbftWalk, began: float, client: Client | None, is_done: Callabl
                 replica.wake()
         for liar in walk.liars.values():
             liar.scheme()
+        if walk.lying_client is not None:
+            walk.lying_client.lie()
     return None
 
 

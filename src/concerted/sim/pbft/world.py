@@ -23,12 +23,13 @@ from concerted.sim.faults import Faults
 from concerted.sim.pbft.algorithm import pbft
 from concerted.sim.pbft.cluster import Asked, Client, PbftCluster
 from concerted.sim.pbft.liars import Liar
-from concerted.sim.pbft.walk import HEAL_TIMEOUTS, draw_liars, draw_settings, size_of
+from concerted.sim.pbft.lying_client import LyingClient
+from concerted.sim.pbft.walk import HEAL_TIMEOUTS, draw_liars, draw_lying_client, draw_settings, size_of
 from concerted.sim.worlds.host import Host
 from concerted.sim.worlds.hosting import Hosting
 from concerted.sim.worlds.lair import Lair
 
-__all__ = ["PbftWorldResult", "play_pbft"]
+__all__ = ["PbftWorld", "PbftWorldResult", "play_pbft"]
 
 FAULTS_S = 60.0  # of virtual time in which things go wrong, unless it is set
 SIZES = (4, 4, 4, 7)
@@ -65,16 +66,24 @@ class PbftWorld(Hosting[Pbft]):
         super().__init__(algorithm, seed, rng, faults)
         self.faults_s = settings.seconds or FAULTS_S
         size = size_of(settings, rng.choice(SIZES))
-        kinds = draw_liars(rng, size)
-        own = settings.over(draw_settings(rng))
+        self.late = random.Random(f"{seed}/pbft, late")
+        kinds = draw_liars(rng, size, self.late)
+        has_lying_client, drawn = draw_lying_client(self.late, draw_settings(rng))
+        own = settings.over(drawn)
         self.cluster = PbftCluster(size, frozenset(kinds), own, rng, self.send, clock=self.timeline.time, starts=False)
         self.checks = self.cluster.checks
         self.cluster.on_end = self._ended
         for replica in self.cluster.replicas.values():
             self.house(replica)
+        self.liars: dict[NodeId, Liar] = {}
         for node in sorted(kinds):
-            liar = Liar(self.cluster, node, rng, kinds[node], self.send)
+            liar = self.liars[node] = Liar(self.cluster, node, rng, kinds[node], self.send)
             self.lairs[node] = Lair(liar, self.timeline, self.life, rng)
+        self.lying_client = (
+            LyingClient(self.cluster.group, self.cluster.checks.signed, self.late, self._hear_client)
+            if has_lying_client
+            else None
+        )
         self._turns: dict[str, int] = {}
         self.healed_at = 0.0
 
@@ -108,6 +117,8 @@ class PbftWorld(Hosting[Pbft]):
                 self.timeline.at(self.rng.uniform(0.0, self.faults_s), self.life, happen)
         for lair in self.lairs.values():
             lair.lie()
+        if self.lying_client is not None:
+            self._let_client_lie(self.lying_client)
         self.timeline.at(self.faults_s, self.life, self._end_well)
 
     def _think(self, client: Client) -> None:
@@ -130,6 +141,18 @@ class PbftWorld(Hosting[Pbft]):
         if replica.running is not None:
             replica.ask(request)
             host.give(lambda core: core.wake(host.replica.now))
+
+    def _let_client_lie(self, client: LyingClient) -> None:
+        """Let it ask for something, and go on, to the end of the world."""
+        client.lie()
+        late = self.late.choice(PAUSES_S) * self.late.random()
+        self.timeline.at(self.timeline.now + late, self.life, self._let_client_lie, client)
+
+    def _hear_client(self, node: NodeId, request: Request) -> None:
+        if node in self.liars:
+            self.liars[node].ask(request)
+        elif self.hosts[node].is_alive:
+            self._give(self.hosts[node], request)
 
     def _give_up(self, client: Client, turn: int) -> None:
         if self._turns[client.name] == turn:
