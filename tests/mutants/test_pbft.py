@@ -107,7 +107,7 @@ MUTANTS = [
     (
         "does not write what it accepts",
         "pbft.agreement",
-        "    replica.out.accepted.append(Proposal(header, batch))\n",
+        "    replica.out.accepted.append(Proposal(header, () if header.digest in slot.batches else batch))\n",
         "",
     ),
     (

@@ -1,6 +1,7 @@
 """What a PBFT replica keeps, and its bytes."""
 
 import pytest
+from msgspec.structs import replace
 
 from concerted.consensus.pbft.messages import State
 from concerted.consensus.pbft.storage import STORAGE, Contents, Held, Stored, Write
@@ -26,7 +27,7 @@ def writes(words) -> list[Write]:
 
 def test_the_format_is_this_one(words) -> None:
     """Whoever changes it must read the old one still, and raise VERSION."""
-    assert STORAGE.version == 2
+    assert STORAGE.version == 3
     assert STORAGE.frame(Write(9, snapshot=Held(State(2, 3, b"\x90", b"x"))), 5).hex() == (
         "11000000" "da8dd920" "0500000000000000" "96c0c092940203c40190c4017890" "909090"
     )  # fmt: skip
@@ -46,6 +47,43 @@ def test_a_file_says_what_its_writes_come_to(count: int, words) -> None:
         file += STORAGE.frame(write, 0)
     assert STORAGE.recover(2, file).stored == contents.stored()
     assert STORAGE.recover(2, STORAGE.begin(2, contents.stored())).stored == contents.stored()
+
+
+def test_a_file_of_version_2_is_read_still_in_which_a_batch_is_written_again(words) -> None:
+    first, again = words.proposal(1), words.proposal(1, view=1)
+    contents = Contents(EMPTY)
+    contents.take(Write(1, accepted=(first,)))
+    contents.take(Write(2, accepted=(again,)))
+    assert contents.stored().accepted == (again,)
+
+
+def test_a_batch_is_kept_once_with_its_newest_pre_prepare(words) -> None:
+    contents, file = Contents(EMPTY), STORAGE.begin(2, EMPTY)
+    other = words.proposal(1, words.request(9), view=1)
+    accepted = [words.proposal(1), other, *(words.proposal(1, view=view) for view in (2, 3))]
+    for proposal in (*accepted[:2], *(replace(each, batch=()) for each in accepted[2:])):
+        write = Write(1, accepted=(proposal,))
+        contents.take(write)
+        file += STORAGE.frame(write, 0)
+    assert contents.stored().accepted == (other, accepted[-1])
+    assert STORAGE.recover(2, file).stored == contents.stored()
+
+
+def test_a_batch_is_written_once_in_however_many_views_it_is_accepted(alone) -> None:
+    replica = alone(3)
+    words, batch = replica.words, replica.words.proposal(1, replica.words.request(1, body=b"x" * 10_000))
+    replica.hears(batch)
+    prepared = words.prepared(batch)
+    for view in (1, 3, 4, 5):
+        left = [words.view_change(node, view, prepared) for node in (1, 2, 4)]
+        ready = replica.hears(words.new_view(view, *left))
+        assert ready.write is not None
+        assert len(STORAGE.frame(ready.write, 0)) < 10_000
+        assert [(each.pre_prepare.view, each.batch) for each in ready.write.accepted] == [(view, ())]
+        [kept] = replica.contents.stored().accepted
+        assert (kept.pre_prepare.view, kept.batch) == (view, batch.batch)
+        replica.begin()
+    assert replica.pbft.replica.slots[1].batches[batch.pre_prepare.digest] == batch.batch
 
 
 def test_it_is_in_the_view_that_it_has_left_for_or_entered_last(words) -> None:

@@ -148,8 +148,8 @@ def _is_sound(replica: Replica, batch: Batch) -> bool:
 def accept(replica: Replica, slot: Slot, header: PrePrepare, batch: Batch) -> None:
     """Enter the prepare phase: log the pre-prepare, and as a backup say PREPARE to all (4.2)."""
     slot.pre_prepare, slot.accepted = header, True
+    replica.out.accepted.append(Proposal(header, () if header.digest in slot.batches else batch))
     slot.batches[header.digest] = batch
-    replica.out.accepted.append(Proposal(header, batch))
     for request in batch:
         replica.queue.pop(request.key, None)
         if request.key not in replica.waiting and not replica.done.has(*request.key):

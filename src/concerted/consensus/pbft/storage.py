@@ -4,6 +4,8 @@ The paper's replicas do not forget; these restart.  So what lies behind each sta
 pre-prepares that were accepted with their batches, what is prepared, the view-change and new-view messages, the last
 stable checkpoint with its proof, and the states after it whose digests were signed: others may have nobody else to get
 them from (4.3).
+
+A batch is written once, in however many views it is accepted at its number: later on its pre-prepare alone.
 """
 
 from __future__ import annotations
@@ -40,8 +42,8 @@ class Stored:
     """What a replica reads back from its disk when it starts.
 
     view_change: what it left its view with, if it is in no view now.  new_view: what its view began with, if that is
-    not the first.  accepted: pre-prepares with their batches, the older first.  prepared: the newest of each number.
-    states: its own at checkpoints that were not stable yet, ascending.
+    not the first.  accepted: of each number each batch once, with its newest pre-prepare; the older first.  prepared:
+    the newest of each number.  states: its own at checkpoints that were not stable yet, ascending.
     """
 
     view_change: ViewChange | None = None
@@ -75,7 +77,8 @@ class Write:
     """What goes to the disk, at once.
 
     view_change, new_view: how it leaves a view, or enters one.  accepted, prepared: what has come about since the last
-    write.  snapshot: replaces all that lies at or below it.  states: whose digests it is about to sign.
+    write; a batch that was written before at its number is left out.  snapshot: replaces all that lies at or below it.
+    states: whose digests it is about to sign.
     """
 
     number: int
@@ -92,7 +95,7 @@ class Contents:
 
     def __init__(self, stored: Stored) -> None:
         self.view_change, self.new_view, self.held = stored.view_change, stored.new_view, stored.held
-        self.accepted = {(each.pre_prepare.view, each.pre_prepare.seq): each for each in stored.accepted}
+        self.accepted = {(each.pre_prepare.seq, each.pre_prepare.digest): each for each in stored.accepted}
         self.prepared = {each.pre_prepare.seq: each for each in stored.prepared}
         self.states = {each.seq: each for each in stored.states}
 
@@ -103,7 +106,7 @@ class Contents:
         if self.view_change is not None and self.new_view is not None and self.new_view.view >= self.view_change.view:
             self.view_change = None  # it has entered the view that it left for
         for proposal in write.accepted:
-            self.accepted[proposal.pre_prepare.view, proposal.pre_prepare.seq] = proposal
+            self._accept(proposal)
         for prepared in write.prepared:
             self.prepared[prepared.pre_prepare.seq] = prepared
         for state in write.states:
@@ -111,9 +114,17 @@ class Contents:
         if write.snapshot is not None:
             self.held = write.snapshot
             low = write.snapshot.seq
-            self.accepted = {place: each for place, each in self.accepted.items() if place[1] > low}
+            self.accepted = {place: each for place, each in self.accepted.items() if place[0] > low}
             self.prepared = {seq: each for seq, each in self.prepared.items() if seq > low}
             self.states = {seq: each for seq, each in self.states.items() if seq > low}
+
+    def _accept(self, proposal: Proposal) -> None:
+        """Keep each batch of a number once, with its newest pre-prepare; the newest last."""
+        header = proposal.pre_prepare
+        known = self.accepted.pop((header.seq, header.digest), None)
+        if known is not None:
+            proposal = Proposal(header, known.batch)
+        self.accepted[header.seq, header.digest] = proposal
 
     def stored(self) -> Stored:
         """Return what a replica finds when it starts."""
@@ -128,7 +139,7 @@ class Contents:
 
 
 class _Payload(msgspec.Struct, frozen=True, array_like=True):
-    """A write without its number.  Files of version 1 have no states."""
+    """A write without its number.  Files of version 1 have no states; those before version 3 write each batch again."""
 
     view_change: ViewChange | None
     new_view: NewView | None
@@ -155,4 +166,4 @@ def _whole(stored: Stored) -> Write:
 _encoder = msgspec.msgpack.Encoder()
 _payloads = msgspec.msgpack.Decoder(_Payload)
 
-STORAGE: Storage[Stored, Write] = Storage("concerted pbft log", 2, Stored(), Contents, _encode, _decode, _whole)
+STORAGE: Storage[Stored, Write] = Storage("concerted pbft log", 3, Stored(), Contents, _encode, _decode, _whole)

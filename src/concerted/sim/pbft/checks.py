@@ -200,7 +200,7 @@ def _rests(vote: Vote, disk: Contents) -> bool:
         prepared = disk.prepared.get(vote.seq)
         header = None if prepared is None else prepared.pre_prepare
     else:
-        accepted = disk.accepted.get((vote.view, vote.seq))
+        accepted = disk.accepted.get((vote.seq, vote.digest))
         header = None if accepted is None else accepted.pre_prepare
     return header is not None and (header.view, header.digest) == (vote.view, vote.digest)
 
