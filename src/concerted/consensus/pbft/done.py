@@ -2,7 +2,8 @@
 
 The paper's clients wait for one answer before they ask again, so that their newest timestamp is enough.  Here they may
 have several requests under way: the numbers above `floor` that were carried out are kept, at most `limit` of them, and
-then the floor rises; what lies at or below it is never carried out any more.  The table follows from the log.
+then the floor rises; what lies at or below it is never carried out any more.  So how far numbers lie apart does not
+matter, but how many higher ones were carried out before: up to `limit` do no harm.  The table follows from the log.
 """
 
 from __future__ import annotations

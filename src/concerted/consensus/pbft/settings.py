@@ -16,8 +16,8 @@ class Settings:
     says what it has, so that others send it what was lost.  batch_count, batch_bytes: of requests in one pre-prepare.
     piece_bytes: of a state, as it is signed and sent.  pipeline_count: batches under way, beyond which the primary lets
     requests gather.  checkpoint_interval: K, sequence numbers from one checkpoint to the next; window: L, from the low
-    watermark to the high one (4.3).  waiting_count: requests that may wait.  numbers_count: how far a client's numbers
-    may lie apart.
+    watermark to the high one (4.3).  waiting_count: requests that may wait.  numbers_count: by how many later ones of
+    its client a request may be overtaken, and still be carried out.
     """
 
     request_timeout_s: float = 10.0
