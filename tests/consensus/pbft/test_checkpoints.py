@@ -212,6 +212,17 @@ def test_a_piece_is_sent_to_whoever_asks_for_it(alone) -> None:
     assert [[message.body for message in each] for each in answers] == [[Piece(2, 1, b"state")], [], []]
 
 
+def test_the_same_of_a_state_is_sent_to_a_replica_once_in_a_retry_interval(alone) -> None:
+    """Else a liar could have its network and its processor busy with nothing else."""
+    replica, _ = at_checkpoint(alone)
+    asks = [replica.words.signed(Fetch(2, number, 4)) for number in (0, 1)]
+    assert [len(replica.hears(fetch).messages) for fetch in asks] == [1, 1]
+    assert [len(replica.hears(fetch).messages) for _ in range(9) for fetch in asks] == [0] * 18
+    assert len(replica.hears(replica.words.signed(Fetch(2, 1, 3))).messages) == 1, "to another one it is"
+    replica.now += replica.settings.retry_interval_s
+    assert [len(replica.hears(fetch).messages) for fetch in asks] == [1, 1]
+
+
 def test_what_is_committed_above_a_state_is_carried_out_behind_it(alone) -> None:
     replica = alone(2, **SHORT)
     replica.hears(Stable(replica.words.stable(State(2, 3, b"\x90", b"x"))), source=3)

@@ -21,8 +21,9 @@ from concerted.consensus.pbft.certificates import is_stable
 from concerted.consensus.pbft.done import Done
 from concerted.consensus.pbft.evidence import accuse
 from concerted.consensus.pbft.messages import Body, Checkpoint, Fetch, Message, Piece, Stable, State, Transfer
-from concerted.consensus.pbft.replica import Arriving, Replica, outline_of, say_to_all
+from concerted.consensus.pbft.replica import Arriving, Handed, Replica, outline_of, say_to_all
 from concerted.consensus.pbft.storage import Held
+from concerted.consensus.quorum import NodeId
 
 __all__ = [
     "adopt",
@@ -138,7 +139,10 @@ def _ask(replica: Replica) -> None:
 
 
 def take_fetch(replica: Replica, message: Fetch) -> None:
-    """Send what is asked for of a state, or the outline of the newer one that is stable here, with its proof."""
+    """Send what is asked for of a state, or the outline of the newer one that is stable here, with its proof.
+
+    Whoever asks without end is sent the same once in a retry interval; who is honest asks somebody else meanwhile.
+    """
     state = replica.held.state if message.seq <= replica.stable else replica.snapshots.get(message.seq)
     if message.source == replica.id or state is None or not replica.seal.is_valid(message) or message.seq < 1:
         return
@@ -148,7 +152,20 @@ def take_fetch(replica: Replica, message: Fetch) -> None:
     elif 0 < message.piece <= len(outline_of(replica, state).pieces):
         data = state.piece(message.piece, replica.settings.piece_bytes)
         answers.append(Piece(state.seq, message.piece, data))
-    replica.out.messages += [Message(message.source, replica.id, body) for body in answers]
+    if answers and _is_in_time(replica, message.source, (state.seq, 0 if len(answers) > 1 else message.piece)):
+        replica.out.messages += [Message(message.source, replica.id, body) for body in answers]
+
+
+def _is_in_time(replica: Replica, node: NodeId, place: tuple[int, int]) -> bool:
+    """Say whether a piece may go to a replica, and note that it does.  A set, and no order: what is played back in the
+    name of the honest takes only itself from them."""
+    handed = replica.handed.get(node)
+    if handed is None or replica.now >= handed.since + replica.settings.retry_interval_s:
+        handed = replica.handed[node] = Handed(replica.now)
+    if place in handed.places:
+        return False
+    handed.places.add(place)
+    return True
 
 
 def take_transfer(replica: Replica, message: Transfer) -> None:

@@ -44,7 +44,10 @@ from concerted.consensus.pbft.storage import Held
 from concerted.consensus.quorum import NodeId
 from concerted.consensus.ready import Evidence
 
-__all__ = ["Arriving", "Output", "Replica", "Slot", "Waiting", "outline_of", "say_to_all", "slot_at", "timeout_s"]
+__all__ = [
+    "Arriving", "Handed", "Output", "Replica", "Slot", "Waiting", "outline_of", "say_to_all", "slot_at",
+    "timeout_s",
+]  # fmt: skip
 
 Key = tuple[str, int]
 MOST_DOUBLINGS = 60  # of a timeout, which has a bound of its own
@@ -101,6 +104,14 @@ class Arriving:
 
 
 @dataclass(slots=True)
+class Handed:
+    """What a replica was sent of states lately.  since: from when on.  places: (number, piece)."""
+
+    since: float
+    places: set[tuple[int, int]] = field(default_factory=set)
+
+
+@dataclass(slots=True)
 class Output:
     """What goes out with the next Ready."""
 
@@ -125,7 +136,7 @@ class Replica:
     and whose requests these were.  compacting: the snapshot after `executed` was asked for and has not come.
     snapshots: own states at checkpoints that are not stable yet.  checkpoints: by replica and number, what it says of
     its state.  target: a stable checkpoint that this replica is behind.  asked: how many were asked for its state;
-    arriving: what is here of it.  outlines: of own states, by number.
+    arriving: what is here of it.  outlines: of own states, by number.  handed: what others were sent of these.
 
     view_changes: of each replica the one for the latest view.  new_view: what this view began with; None in the first.
     view_until: when to give up waiting for a new view.  attempts: view changes in a row without anything carried out.
@@ -153,6 +164,7 @@ class Replica:
     asked: int = 0
     arriving: Arriving | None = None
     outlines: dict[int, Outline] = field(default_factory=dict)
+    handed: dict[NodeId, Handed] = field(default_factory=dict)
     view_changes: dict[NodeId, ViewChange] = field(default_factory=dict)
     new_view: NewView | None = None
     view_until: float | None = None
