@@ -92,6 +92,7 @@ def reign(stage: Stage[Paxos]) -> None:
     for replica in (rival, leader):
         if replica.running is not None:
             stage.ask_of(replica)
+            exchange(stage, (Accept, Accepted), without=(leader.id,))  # what the rival was asked goes through
 
 
 def _wait_for(walk: Wandering[Any], leader: Replica[Paxos], rival: Replica[Paxos]) -> bool:
