@@ -11,7 +11,8 @@ from concerted.sim.world import Scenario
 from concerted.strategies import choose
 from concerted.values import AgentId, Objective, Profile, RunId, Task, TaskId
 
-SEEDS = 150
+SEEDS = {"coalition": 60}  # which takes longest for one
+MANY = 150  # of all others
 
 
 def fleet(seed: int) -> list[Agent]:
@@ -38,8 +39,9 @@ def test_nothing_is_lost_and_nothing_is_accepted_twice_whatever_breaks(strategy:
         strategies=choose.load,
         plan=f"{strategy}.yaml",
     )
-    report = simulate(scenario, range(SEEDS), Faults(swarm=True))
+    seeds = SEEDS.get(strategy, MANY)
+    report = simulate(scenario, range(seeds), Faults(swarm=True))
     assert report.ok, "\n".join(f"{failure.command}\n  {failure.problems}" for failure in report.failures)
-    assert report.seeds == SEEDS
-    assert report.coordinators > SEEDS, "no coordinator has died at all"
-    assert report.statuses["completed"] >= 0.9 * 2 * SEEDS, report.statuses
+    assert report.seeds == seeds
+    assert report.coordinators > seeds, "no coordinator has died at all"
+    assert report.statuses["completed"] >= 0.9 * 2 * seeds, report.statuses
