@@ -16,8 +16,7 @@ from concerted.sim.faults import Faults
 from concerted.sim.pbft.cluster import Asked
 from concerted.sim.pbft.walk import pbft_walk
 from concerted.sim.pbft.world import play_pbft
-from concerted.sim.play import Failure
-from concerted.sim.worlds.play import TAIL_LINES, ClusterReport, SeedPlayed, content, replay_command, simulate_cluster
+from concerted.sim.worlds.play import ClusterReport, SeedPlayed, content, failure_of, replay_command, simulate_cluster
 
 __all__ = ["PBFT", "PbftGame", "simulate_pbft"]
 
@@ -38,10 +37,9 @@ class PbftGame:
     def play(self, seed: int) -> SeedPlayed:
         """Play a world and a walk.  What a report calls `elected` are views that were entered after the first."""
         played, walked = play_pbft(seed, self.faults, self.settings), pbft_walk(seed, self.settings)
-        problems = [f"in its world, {each}" for each in (*played.problems, *self.judge(played.history))]
-        problems += [f"on its walk, {each}" for each in (*walked.problems, *self.judge(walked.history))]
+        command = replay_command(PBFT, seed, self.faults, self.settings)
         return SeedPlayed(
-            failure=self._failure(seed, played.faults, problems) if problems else None,
+            failure=failure_of(seed, played, walked, self.judge, command, lambda: self._transcript(seed)),
             steps=played.steps + walked.steps,
             committed=played.chosen + walked.chosen_count,
             elected=played.views + walked.views_count,
@@ -50,15 +48,8 @@ class PbftGame:
             virtual_s=played.virtual_s,
         )
 
-    def _failure(self, seed: int, drawn: Faults, problems: Sequence[str]) -> Failure:
-        on_walk = any(each.startswith("on its walk") for each in problems)
-        return Failure(
-            seed=seed,
-            faults=drawn.words(),
-            problems=tuple(problems),
-            command=replay_command(PBFT, seed, self.faults, self.settings),
-            transcript=pbft_walk(seed, self.settings, transcript=True).transcript[-TAIL_LINES:] if on_walk else (),
-        )
+    def _transcript(self, seed: int) -> Sequence[str]:
+        return pbft_walk(seed, self.settings, transcript=True).transcript
 
 
 def simulate_pbft(seeds: Iterable[int], faults: Faults, *, judge: Judge = content, **how: Any) -> ClusterReport:

@@ -24,7 +24,17 @@ from concerted.sim.protocols.algorithms import ALGORITHMS
 from concerted.sim.worlds.processes import in_order
 from concerted.sim.worlds.world import play_world
 
-__all__ = ["ClusterReport", "Game", "Playable", "SeedPlayed", "content", "merged", "replay_command", "simulate_cluster"]
+__all__ = [
+    "ClusterReport",
+    "Game",
+    "Playable",
+    "SeedPlayed",
+    "content",
+    "failure_of",
+    "merged",
+    "replay_command",
+    "simulate_cluster",
+]
 
 COUNTS = ("steps", "committed", "elected", "answered", "messages")
 MOST_FAILURES = 10
@@ -63,6 +73,27 @@ class Playable(Protocol):
 
     def play(self, seed: int) -> SeedPlayed:
         """Play one."""
+
+
+def failure_of(
+    seed: int, played: Any, walked: Any, judge: Callable[[Any], Sequence[str]], command: str,
+    walk_again: Callable[[], Sequence[str]],
+) -> Failure | None:  # fmt: skip
+    """Say what was wrong in a world and on a walk, and with what clients were told there; None: nothing.
+
+    command: replays the seed.  walk_again: gives the walk's transcript.
+    """
+    in_world = (*played.problems, *judge(played.history))
+    on_walk = (*walked.problems, *judge(walked.history))
+    if not in_world and not on_walk:
+        return None
+    return Failure(
+        seed=seed,
+        faults=played.faults.words(),
+        problems=(*(f"in its world, {each}" for each in in_world), *(f"on its walk, {each}" for each in on_walk)),
+        command=command,
+        transcript=tuple(walk_again()[-TAIL_LINES:]) if on_walk else (),
+    )
 
 
 class ClusterReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,10 +142,8 @@ class Game:
         """Play a world and a walk."""
         played = play_world(self.algorithm, seed, self.faults, self.settings)
         walked = walk(self.algorithm, seed, self.settings)
-        problems = [f"in its world, {each}" for each in (*played.problems, *self.judge(played.history))]
-        problems += [f"on its walk, {each}" for each in (*walked.problems, *self.judge(walked.history))]
         return SeedPlayed(
-            failure=self._failure(seed, played.faults, problems) if problems else None,
+            failure=failure_of(seed, played, walked, self.judge, self.command(seed), lambda: self._transcript(seed)),
             steps=played.steps + walked.steps,
             committed=played.chosen + walked.chosen_count,
             elected=played.leaders + walked.leaders_count,
@@ -127,17 +156,8 @@ class Game:
         """Return the one that plays a seed again."""
         return replay_command(self.name, seed, self.faults, self.settings)
 
-    def _failure(self, seed: int, drawn: Faults, problems: Sequence[str]) -> Failure:
-        on_walk = any(each.startswith("on its walk") for each in problems)
-        return Failure(
-            seed=seed,
-            faults=drawn.words(),
-            problems=tuple(problems),
-            command=self.command(seed),
-            transcript=walk(self.algorithm, seed, self.settings, transcript=True).transcript[-TAIL_LINES:]
-            if on_walk
-            else (),
-        )
+    def _transcript(self, seed: int) -> Sequence[str]:
+        return walk(self.algorithm, seed, self.settings, transcript=True).transcript
 
 
 def simulate_cluster(
