@@ -29,6 +29,7 @@ from concerted.values import AgentId, Instant
 
 __all__ = [
     "EVERYBODY",
+    "UNWRITABLE",
     "Copied",
     "Event",
     "Found",
@@ -45,6 +46,7 @@ __all__ = [
 
 Priority = Literal["low", "medium", "high", "critical"]
 
+UNWRITABLE = (TypeError, UnicodeError, RecursionError, NotImplementedError)  # what encoding a strange event raises
 EVERYBODY = "*"  # the topic under which an event concerns all who wait
 
 

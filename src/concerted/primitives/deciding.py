@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from concerted.consensus.keeping import is_elsewhere
 from concerted.errors import ConcertedError, Invalid
-from concerted.machine import Copied, Event, Machine, Send
+from concerted.machine import UNWRITABLE, Copied, Event, Machine, Send
 from concerted.ports.store import Row
 from concerted.primitives.fold import FOLDED, folded_row
 from concerted.primitives.held import Asked, Held
@@ -17,7 +17,6 @@ from concerted.values import Instant, encode
 
 __all__ = ["Decided", "MailRoom", "decide"]
 
-UNWRITABLE = (TypeError, UnicodeError, RecursionError, NotImplementedError)  # what encoding a strange value raises
 FOLD_ROWS = 1_000  # the least number of rows between two folded states
 FOLD_SHARE = 100  # bytes of a folded state for which one row may come before the next
 

@@ -24,7 +24,7 @@ from concerted.consensus.keeping import BOUNDS, Bounds, Replicated
 from concerted.consensus.quorum import NodeId
 from concerted.consensus.sessions import Answer, Sessions
 from concerted.errors import ConcertedError, Invalid, NotAllowed, NotFound
-from concerted.machine import Event, Look, Machine, Result, Send, Wake
+from concerted.machine import UNWRITABLE, Event, Look, Machine, Result, Send, Wake
 from concerted.ports.primitive import Ask, Caller
 from concerted.replicas.given import MACHINES, Given, read_given, stream_of
 from concerted.replicas.past import Past
@@ -36,7 +36,6 @@ __all__ = ["AGREEMENT", "Kept", "KeptEvent", "Outcome"]
 AGREEMENT = "agreement"
 LEADERLESS = "paxos agrees on a value without a leader and without a log: propose one; there is nothing to open"
 GROWING = (".created", ".appended")  # ends the kinds of events that begin something, or make a log longer
-UNWRITABLE = (TypeError, UnicodeError, RecursionError, NotImplementedError)  # what encoding a strange value raises
 
 
 class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
